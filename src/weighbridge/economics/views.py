@@ -1,0 +1,104 @@
+"""Other readings of the same cash: profit and loss, commitments, utilisation; central case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from weighbridge.economics.distributions import Floats
+from weighbridge.economics.lines import Line
+from weighbridge.economics.options import Case, Option
+from weighbridge.units import MONTHS_PER_YEAR
+
+
+def profit_and_loss_usd(lines: Sequence[Line], depreciation_months: int, horizon: int) -> Floats:
+    """Cost by month with capital spread over its life, straight line [USD], shape (horizon,).
+
+    Resale is set against the book value that is left: the difference is the last month's gain or
+    loss. Without resale the rest of the book value stays on the books beyond the horizon.
+    """
+    running = np.zeros(horizon)
+    bought, resale = np.zeros(horizon), np.zeros(horizon)
+    for line in lines:
+        cash = np.broadcast_to(line.cash_usd(), (horizon,))
+        if not line.capital:
+            running = running + cash
+            continue
+        bought += np.maximum(cash, 0.0)
+        resale -= np.minimum(cash, 0.0)
+    charge = depreciation_usd(bought, depreciation_months)
+    if resale.any():
+        running[-1] += bought.sum() - charge.sum() - resale.sum()
+    return running + charge
+
+
+def depreciation_usd(bought_usd: Floats, life_months: int) -> Floats:
+    """Straight-line depreciation of purchases [USD], shape (horizon,).
+
+    Examples
+    --------
+    >>> depreciation_usd(np.array([100.0, 0.0, 0.0]), 2).tolist()
+    [50.0, 50.0, 0.0]
+    """
+    charge = np.zeros_like(bought_usd)
+    for month, usd in enumerate(bought_usd):
+        charge[month : month + life_months] += usd / life_months
+    return charge
+
+
+def owed_on_term_usd(monthly_usd: Floats, term_months: int) -> Floats:
+    """What is still owed after each month on a commitment renewed every term [USD].
+
+    Examples
+    --------
+    >>> owed_on_term_usd(np.array([10.0, 10.0, 10.0, 10.0]), 2).tolist()
+    [10.0, 0.0, 10.0, 0.0]
+    """
+    owed = np.zeros_like(monthly_usd)
+    for month in range(monthly_usd.size):
+        end = (month // term_months + 1) * term_months
+        owed[month] = monthly_usd[month + 1 : end].sum()
+        beyond = end - monthly_usd.size
+        if beyond > 0:
+            owed[month] += beyond * monthly_usd[-1]
+    return owed
+
+
+def commitments_usd(case: Case, lines: Sequence[Line]) -> Floats:
+    """Liability by month: reserved GPUs, committed throughput and a minimum API spend [USD]."""
+    h = case.settings.horizon_months
+    owed = np.zeros(h)
+    offer = case.settings.commitment
+    for line in lines:
+        cash = np.broadcast_to(line.cash_usd(), (h,))
+        if line.name == "GPU rent, reserved":
+            owed += owed_on_term_usd(cash, round(case.inputs.fixed("reserved_term_months")))
+        if line.name == "committed throughput" and offer is not None and offer.term_months:
+            owed += owed_on_term_usd(cash, offer.term_months)
+    yearly = float(case.inputs["api_commitment_usd_per_year"])
+    if yearly:
+        even = np.full(h, yearly / MONTHS_PER_YEAR)
+        owed += owed_on_term_usd(even, int(MONTHS_PER_YEAR))
+    return owed
+
+
+def cancellation_usd(case: Case, option: Option, lines: Sequence[Line]) -> Floats:
+    """Lost if the option is given up after each month [USD], shape (horizon,).
+
+    What is owed on commitments (no early return assumed), the hardware's price less its resale
+    value, and the work of moving back where anything has moved.
+    """
+    h = case.settings.horizon_months
+    v = case.inputs
+    lost = commitments_usd(case, lines)
+    bought = np.zeros(h)
+    for line in lines:
+        if line.capital:
+            bought += np.maximum(np.broadcast_to(line.cash_usd(), (h,)), 0.0)
+    lost = lost + np.cumsum(bought) * (1 - float(v["residual_value_frac"]))
+    if option.moved:
+        weekly = float(v["fte_usd_per_year"]) / 52.0
+        started = np.asarray(case.deployment(option.hosting).live) > 0
+        lost = lost + weekly * float(v["exit_engineer_weeks"]) * started
+    return lost
