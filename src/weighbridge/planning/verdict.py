@@ -1,0 +1,279 @@
+"""From constraints, costs and their odds to one answer with its reasons."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from weighbridge.planning.answers import Reason, Rerun, TypeVerdict, Verdict
+from weighbridge.planning.constraints import Standing
+
+SURE_ENOUGH_PROBABILITY = 0.6  # below it the odds are called a toss-up
+RERUN_DAYS = 182  # "run it again six months later"
+
+LABELS: Mapping[str, str] = {
+    "api": "hosted API",
+    "committed": "committed throughput",
+    "managed": "managed platform",
+    "rented": "self-hosted on rented GPUs",
+    "owned": "self-hosted on owned GPUs",
+    "hybrid": "split between API and fleet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What the verdict needs to know of one option; money as net present cost [USD]."""
+
+    id: str
+    hosting: str
+    moved: tuple[str, ...]
+    feasible: bool
+    obstacles: tuple[str, ...]
+    mean_npv_usd: float
+    cheapest_probability: float
+    beats_api_probability: float
+    expected_regret_usd: float
+    steady_usd_per_month: float
+    payback_month: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TypeCost:
+    """One query type's money in the steady state [USD/month]."""
+
+    label: str
+    api_usd_per_month: float
+    saving_usd_per_month: float  # in the split, if moved with the others
+    in_split: bool
+    tokens_share_frac: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that the verdict is drawn from."""
+
+    candidates: tuple[Candidate, ...]  # api first
+    standings: Mapping[str, Standing]
+    type_costs: tuple[TypeCost, ...]
+    break_even_notes: tuple[str, ...]
+    flips_when: tuple[str, ...]
+    measure_next: tuple[str, ...]
+    engines: tuple[str, ...]
+    engine_warnings: tuple[str, ...]
+    left_out: tuple[str, ...]
+    horizon_months: int
+    as_of: dt.date
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """The verdict: constraints first, then money with its odds, then what is known of quality."""
+    api = evidence.candidates[0]
+    feasible = [c for c in evidence.candidates if c.feasible]
+    if not feasible:
+        return _verdict(evidence, "not-enough-evidence", api, _headline_nothing(evidence), ())
+    best = min(feasible, key=lambda c: c.mean_npv_usd)
+    reasons = [*_constraint_reasons(evidence), _money_reason(evidence, best, api)]
+    proven, unproven = _quality(evidence, best)
+    if best.id == "api":
+        return _verdict(evidence, "stay", best, _headline_stay(evidence, best), reasons)
+    if best.hosting != "committed" and unproven:
+        reasons.append(_unproven_reason(evidence, unproven))
+        headline = _headline_test_first(evidence, best, api, unproven)
+        return _verdict(evidence, "not-enough-evidence", best, headline, reasons)
+    if api.feasible and best.beats_api_probability < SURE_ENOUGH_PROBABILITY:
+        return _verdict(
+            evidence, "not-enough-evidence", best, _headline_toss_up(evidence, best), reasons
+        )
+    decision = _decision(best, evidence)
+    return _verdict(evidence, decision, best, _headline_move(best, api, proven), reasons)
+
+
+def _decision(best: Candidate, evidence: Evidence) -> str:
+    if best.hosting == "committed":
+        return "committed"
+    if len(best.moved) < len(evidence.type_costs):
+        return "split"
+    return "managed" if best.hosting == "managed" else "self-host"
+
+
+def _quality(evidence: Evidence, best: Candidate) -> tuple[list[str], list[str]]:
+    """Moved types whose replacement is proven (or demanded), and those where nobody knows."""
+    known = {
+        label
+        for label, s in evidence.standings.items()
+        if s.demand.replaceable == "yes" or s.forced
+    }
+    return [m for m in best.moved if m in known], [m for m in best.moved if m not in known]
+
+
+def _money(usd: float) -> str:
+    size = abs(usd)
+    if size >= 1e6:
+        return f"${usd / 1e6:,.2f}M"
+    return f"${usd:,.0f}" if size < 1e4 else f"${usd / 1e3:,.0f}k"
+
+
+def _money_reason(evidence: Evidence, best: Candidate, api: Candidate) -> Reason:
+    flips = "; ".join(evidence.flips_when) or "no single price or volume change found that flips it"
+    others = [c for c in evidence.candidates if c.id not in {best.id, "committed"} and c.feasible]
+    if best.id == "api" and others:
+        rival = min(others, key=lambda c: c.mean_npv_usd)
+        text = (
+            f"The API costs {_money(api.mean_npv_usd)} in present value over "
+            f"{evidence.horizon_months} months on average; the next best, {_name(rival)}, "
+            f"{_money(rival.mean_npv_usd)}, and beats it in "
+            f"{rival.beats_api_probability:.0%} of the draws."
+        )
+        return Reason("cost", text, flips)
+    text = (
+        f"{_name(best).capitalize()} costs {_money(best.mean_npv_usd)} in present value over "
+        f"{evidence.horizon_months} months on average against {_money(api.mean_npv_usd)} for the "
+        f"API, and is cheaper than it in {best.beats_api_probability:.0%} of the draws."
+    )
+    return Reason("cost", text, flips)
+
+
+def _constraint_reasons(evidence: Evidence) -> list[Reason]:
+    reasons = [r for s in evidence.standings.values() for r in s.reasons]
+    for c in evidence.candidates:
+        for obstacle in c.obstacles:
+            text = f"{_name(c).capitalize()} is out: {obstacle}."
+            reasons.append(Reason("feasibility", text, "the constraint is changed"))
+    return reasons
+
+
+def _unproven_reason(evidence: Evidence, unproven: Sequence[str]) -> Reason:
+    share = sum(t.tokens_share_frac for t in evidence.type_costs if t.label in set(unproven))
+    text = (
+        f"Whether another model answers well enough is unknown for {len(unproven)} of the query "
+        f"types that would move ({share:.0%} of all tokens); cost alone never moves one."
+    )
+    return Reason("quality-unknown", text, "an evaluation marks them replaceable: yes or no")
+
+
+def _name(c: Candidate) -> str:
+    if c.id == "hybrid":
+        where = LABELS[c.hosting] if c.hosting != "managed" else "a managed platform"
+        return f"the split ({len(c.moved)} query types {where})"
+    return {"api": "the API", "managed": "a managed platform"}.get(c.id, LABELS[c.id])
+
+
+def _headline_nothing(evidence: Evidence) -> str:
+    first = evidence.candidates[0].obstacles
+    why = first[0] if first else "every option breaks a constraint"
+    return f"No option meets every constraint ({why}): relax one, or add people."
+
+
+def _headline_stay(evidence: Evidence, best: Candidate) -> str:
+    sure = best.cheapest_probability
+    blocked = [c for c in evidence.candidates if not c.feasible]
+    tail = " Options that your constraints rule out were not considered." if blocked else ""
+    return f"Stay on the API: it is the cheapest way in {sure:.0%} of the draws.{tail}"
+
+
+def _headline_test_first(
+    evidence: Evidence, best: Candidate, api: Candidate, unproven: Sequence[str]
+) -> str:
+    saving = api.steady_usd_per_month - best.steady_usd_per_month
+    if best.beats_api_probability < SURE_ENOUGH_PROBABILITY:
+        return _headline_toss_up(evidence, best)
+    return (
+        f"Stay for now, and test first: {_name(best)} would save about {_money(saving)} a month "
+        f"once running, if quality holds for {_counted(unproven)} that nobody has checked."
+    )
+
+
+def _headline_toss_up(evidence: Evidence, best: Candidate) -> str:
+    first = evidence.measure_next[0] if evidence.measure_next else "your traffic for longer"
+    return (
+        f"Not enough evidence: {_name(best)} beats the API in only "
+        f"{best.beats_api_probability:.0%} of the draws. Measure first: {first}."
+    )
+
+
+def _headline_move(best: Candidate, api: Candidate, proven: Sequence[str]) -> str:
+    saving = api.steady_usd_per_month - best.steady_usd_per_month
+    odds = f"cheaper than the API in {best.beats_api_probability:.0%} of the draws"
+    what = {
+        "managed": "Move to a managed platform",
+        "rented": "Self-host on rented GPUs",
+        "owned": "Self-host on GPUs of your own",
+        "committed": "Commit to provisioned throughput",
+    }.get(best.id, f"Split: move {_counted(proven)} ({LABELS[best.hosting]}), keep the rest")
+    if not api.feasible and saving < 0:
+        return f"{what}: your constraints demand it, at {_money(-saving)} a month above the API."
+    return f"{what}: about {_money(saving)} a month saved once running, {odds}."
+
+
+def _counted(labels: Sequence[str]) -> str:
+    return f"{len(labels)} query type{'s' if len(labels) != 1 else ''}"
+
+
+def _verdict(
+    evidence: Evidence,
+    decision: str,
+    option: Candidate,
+    headline: str,
+    reasons: Sequence[Reason],
+) -> Verdict:
+    triggers = (*evidence.flips_when, "a new price list or GPU offer", "a month of new traffic")
+    return Verdict(
+        headline=headline,
+        decision=decision,  # type: ignore[arg-type]  # one of the literals by construction
+        option_id=option.id,
+        confidence_probability=option.cheapest_probability,
+        reasons=tuple(reasons),
+        by_type=tuple(_type_verdict(evidence, option, t) for t in evidence.type_costs),
+        measure_next=evidence.measure_next,
+        rerun=Rerun(evidence.as_of + dt.timedelta(days=RERUN_DAYS), triggers),
+        engines=evidence.engines,
+        engine_warnings=evidence.engine_warnings,
+        left_out=evidence.left_out,
+    )
+
+
+def _type_verdict(evidence: Evidence, option: Candidate, cost: TypeCost) -> TypeVerdict:
+    stand = evidence.standings[cost.label]
+    moving = option.id != "api" and cost.label in option.moved
+    reasons = list(stand.reasons)
+    if stand.forced:
+        kind = "must-move"
+    elif stand.demand.replaceable == "no":
+        kind = "stay"
+        evidence_given = stand.demand.evidence or "no evidence given"
+        text = f"{cost.label}: marked not replaceable ({evidence_given})."
+        reasons.append(Reason("not-replaceable", text, "a candidate model passes its evaluation"))
+    elif moving and stand.demand.replaceable == "yes":
+        kind = "move"
+        reasons.append(_saving_reason(cost, "saves", "its volume or the API's price falls"))
+    elif cost.in_split or moving:
+        kind = "test-first"
+        reasons.append(_saving_reason(cost, "would save", "an evaluation says no"))
+    else:
+        kind = "stay"
+        text = (
+            f"{cost.label}: {_money(cost.api_usd_per_month)} a month on the API is less than its "
+            "share of a fleet."
+        )
+        reasons.append(Reason("cost", text, "its volume or the API's price rises"))
+    return TypeVerdict(
+        label=cost.label,
+        replaceable=stand.demand.replaceable,
+        evidence=stand.demand.evidence,
+        verdict=kind,  # type: ignore[arg-type]  # one of the literals by construction
+        api_usd_per_month=cost.api_usd_per_month,
+        saving_usd_per_month=cost.saving_usd_per_month if kind != "stay" else 0.0,
+        tokens_share_frac=cost.tokens_share_frac,
+        reasons=tuple(reasons),
+    )
+
+
+def _saving_reason(cost: TypeCost, verb: str, flips_when: str) -> Reason:
+    tail = " if quality holds: test this first" if verb == "would save" else ""
+    text = (
+        f"{cost.label}: {_money(cost.api_usd_per_month)} a month on the API; moving it {verb} "
+        f"{_money(cost.saving_usd_per_month)} a month{tail}."
+    )
+    return Reason("cost", text, flips_when)
