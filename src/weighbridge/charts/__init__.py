@@ -1,0 +1,42 @@
+"""Pure functions from results to Vega-Lite specifications, in one look for report and page."""
+
+from weighbridge.charts.composition import cost_stack, naive_steps, naive_waterfall
+from weighbridge.charts.money import Money, percent, short_number
+from weighbridge.charts.over_time import (
+    compared,
+    cumulative_cost,
+    money_of,
+    monthly_cost,
+    rival_of,
+    utilization,
+)
+from weighbridge.charts.sensitivity import flips, information_value, input_text, tornado
+from weighbridge.charts.surface import break_even_surface, is_on
+from weighbridge.charts.theme import Chart, kind_of, stroke_of
+from weighbridge.charts.traffic import concentration, week_rhythm
+
+__all__ = [
+    "Chart",
+    "Money",
+    "break_even_surface",
+    "compared",
+    "concentration",
+    "cost_stack",
+    "cumulative_cost",
+    "flips",
+    "information_value",
+    "input_text",
+    "is_on",
+    "kind_of",
+    "money_of",
+    "monthly_cost",
+    "naive_steps",
+    "naive_waterfall",
+    "percent",
+    "rival_of",
+    "short_number",
+    "stroke_of",
+    "tornado",
+    "utilization",
+    "week_rhythm",
+]
