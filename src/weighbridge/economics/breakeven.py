@@ -143,7 +143,7 @@ def surface(
 
 def _on_grid(problem: Problem, u: Floats, x: Axis, y: Axis) -> Inputs:
     inputs = problem.beliefs.from_probabilities(u)
-    cells = {name: values[None, None, :] for name, values in inputs.values.items()}
+    cells = {name: values[None, None, :] for name, values in inputs.arrays.items()}
     cells[x.name] = x.values[None, :, None]
     cells[y.name] = y.values[:, None, None]
     return Inputs(cells)

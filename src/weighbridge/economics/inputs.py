@@ -19,16 +19,16 @@ SOBOL_FLOOR = 2.0**-33  # half a step of the 32-bit sequence: keeps probabilitie
 class Inputs(Mapping[str, Floats]):
     """Named inputs, each of a shape that broadcasts to the evaluation's shape S."""
 
-    values: Mapping[str, Floats]
+    arrays: Mapping[str, Floats]
 
     def __getitem__(self, name: str) -> Floats:
-        return self.values[name]
+        return self.arrays[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.values)
+        return iter(self.arrays)
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.arrays)
 
     def fixed(self, name: str) -> float:
         """An input that is one number for all draws; ValueError where it varies."""
@@ -44,7 +44,7 @@ class Inputs(Mapping[str, Floats]):
 
     def replaced(self, **changes: Floats | float) -> Inputs:
         """A copy with some inputs replaced."""
-        return Inputs({**self.values, **{k: np.asarray(v, float) for k, v in changes.items()}})
+        return Inputs({**self.arrays, **{k: np.asarray(v, float) for k, v in changes.items()}})
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class Case:
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """Shape S of the evaluation."""
-        return np.broadcast_shapes(*(a.shape for a in self.inputs.values.values()))
+        return np.broadcast_shapes(*(a.shape for a in self.inputs.arrays.values()))
 
     @cached_property
     def months(self) -> Floats:

@@ -125,13 +125,13 @@ def monthly_bands(monthly_usd: Floats32) -> Floats:
     """
     n = monthly_usd.shape[-1]
     ranks = [min(int(q * n), n - 1) for q in QUANTILES]
-    return np.sort(monthly_usd, axis=-1)[:, ranks].T.astype(np.float64)
+    return np.asarray(np.sort(monthly_usd, axis=-1)[:, ranks].T, np.float64)
 
 
 def cheapest_probability(npv_usd: Floats) -> Floats:
     """Share of draws in which each option costs least, shape (n_options,); sums to 1."""
     winners = np.argmin(npv_usd, axis=0)
-    return np.bincount(winners, minlength=npv_usd.shape[0]) / npv_usd.shape[1]
+    return np.asarray(np.bincount(winners, minlength=len(npv_usd)) / npv_usd.shape[1])
 
 
 def expected_regret_usd(npv_usd: Floats) -> Floats:
@@ -200,7 +200,13 @@ def tornado(problem: Problem, option: Option) -> list[Swing]:
         return []
     savings = np.broadcast_to(saving_usd(problem, Inputs(columns), option), (2 * len(names),))
     swings = [
-        Swing(name, *map(float, low_high[i]), float(savings[2 * i]), float(savings[2 * i + 1]))
+        Swing(
+            name,
+            float(low_high[i, 0]),
+            float(low_high[i, 1]),
+            float(savings[2 * i]),
+            float(savings[2 * i + 1]),
+        )
         for i, name in enumerate(names)
     ]
     return sorted(swings, key=lambda s: s.width_usd, reverse=True)

@@ -52,17 +52,17 @@ def compounded(rate_frac_per_year: Floats, months: Floats) -> Floats:
 
 def from_month(month: float, months: Floats) -> Floats:
     """1 from a month of the horizon (1 = the first) on, else 0; shape of `months`."""
-    return (months + 1 >= month).astype(np.float64)
+    return np.asarray(months + 1 >= month, np.float64)
 
 
 def one_month(month: float, months: Floats) -> Floats:
     """1 in that month, else 0; shape of `months`."""
-    return (months + 1 == round(month)).astype(np.float64)
+    return np.asarray(months + 1 == round(month), np.float64)
 
 
 def stepped(factor: Floats, happens: Floats, month: float, months: Floats) -> Floats:
     """1 before a month and `factor` from it on, where the event happens; shape (horizon,) + S."""
-    return 1 + (factor - 1) * happens * from_month(month, months)
+    return np.asarray(1 + (factor - 1) * happens * from_month(month, months))
 
 
 @dataclass(frozen=True)
