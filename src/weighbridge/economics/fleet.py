@@ -54,8 +54,9 @@ class Fleet:
         work = v["input_token_work_ratio"] * fresh + s.output_tokens
         seconds = v.fixed("hours_per_month") * SECONDS_PER_HOUR
         active = v["operating_hours_per_day"] / HOURS_PER_DAY
-        volume = v["demand_multiplier_ratio"] * v["tokens_per_answer_ratio"]
-        return np.asarray(volume * work / (seconds * active))
+        volume = v["demand_multiplier_ratio"] * v["tokens_behind_spend_ratio"]
+        answers = volume * v["tokens_per_answer_ratio"]
+        return np.asarray(answers * work / (seconds * active))
 
     @cached_property
     def replica_work_tokens_per_s(self) -> Floats:

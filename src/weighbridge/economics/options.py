@@ -236,7 +236,7 @@ def api_lines(case: Case, staying: Slice, leaving: tuple[Slice, Hosting] | None)
     price = v["api_price_ratio"] * (1 - v["api_discount_frac"]) * batch
     volume = v["demand_multiplier_ratio"]
     spend = volume * (1 + v["api_overhead_frac"]) * price
-    wire = volume * v["wire_bytes_per_token"] / BYTES_PER_GB * v["egress_usd_per_gb"]
+    wire = volume * v["tokens_behind_spend_ratio"] * _egress_usd_per_token(v)
     usd, tokens = staying.api_usd_per_month, staying.total_tokens
     bill = [Line("API tokens", "tokens", spend * usd, paths.demand_at_api_price)]
     egress = [Line("egress to the API", "network", wire * tokens, paths.demand)]
@@ -248,6 +248,10 @@ def api_lines(case: Case, staying: Slice, leaving: tuple[Slice, Hosting] | None)
         bill.append(Line(f"API tokens {until}", "tokens", spend * usd, waiting_at_price))
         egress.append(Line(f"egress to the API {until}", "network", wire * tokens, waiting))
     return contract_lines(v, bill) + egress + wrapper_lines(case)
+
+
+def _egress_usd_per_token(v: Inputs) -> Floats:
+    return v["wire_bytes_per_token"] / BYTES_PER_GB * v["egress_usd_per_gb"]
 
 
 def wrapper_lines(case: Case) -> list[Line]:
@@ -298,8 +302,8 @@ def moved_lines(case: Case, served: Slice, hosting: Hosting) -> list[Line]:
     ]
     if not v.is_zero("fleet_egress_frac"):
         answers = v["demand_multiplier_ratio"] * v["tokens_per_answer_ratio"]
-        wire = v["wire_bytes_per_token"] * v["fleet_egress_frac"] / BYTES_PER_GB
-        usd = answers * wire * v["egress_usd_per_gb"] * served.total_tokens
+        tokens = answers * v["tokens_behind_spend_ratio"] * served.total_tokens
+        usd = tokens * v["fleet_egress_frac"] * _egress_usd_per_token(v)
         moved = case.paths.demand - case.waiting(hosting)[0]
         lines.append(Line("egress of the fleet", "network", usd, moved))
     if not v.is_zero("training_usd"):
