@@ -1,0 +1,133 @@
+"""The kinds of fact that the catalog holds: one dated, sourced row each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+Text = Annotated[str, Meta(min_length=1)]
+Positive = Annotated[float, Meta(gt=0)]
+PositiveInt = Annotated[int, Meta(gt=0)]
+NotNegativeInt = Annotated[int, Meta(ge=0)]
+
+OfferKind = Literal["hyperscaler", "specialist", "managed"]
+Plan = Literal["on_demand", "reserved", "spot"]
+Attention = Literal["gqa", "mha", "mla", "hybrid"]
+Precision = Literal["bf16", "fp8", "int8", "int4", "fp4"]
+EngineStatus = Literal["active", "maintenance", "deprecated"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One GPU; compute is dense, without the doubling by sparsity that data sheets print."""
+
+    id: Text
+    name: Text
+    vendor: Text
+    memory_gib: Positive
+    bandwidth_gb_per_s: Positive
+    dense_bf16_tflops: Positive
+    dense_fp8_tflops: Positive | None = None
+    dense_fp4_tflops: Positive | None = None
+    tdp_w: Positive
+    purchase_usd: Positive | None = None
+    purchase_source: Text | None = None
+    source: Text
+    checked_on: date
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What one provider asks for one GPU and hour under one plan."""
+
+    id: Text
+    provider: Text
+    kind: OfferKind
+    gpu: Text
+    n_gpus: PositiveInt
+    plan: Plan
+    commitment_months: PositiveInt | None = None
+    usd_per_gpu_hour: Positive
+    region: Text | None = None
+    instance: Text | None = None
+    source: Text
+    checked_on: date
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """An open-weight model: enough to compute the memory of its weights and of its KV cache."""
+
+    id: Text
+    name: Text
+    parameters_billions: Positive
+    active_parameters_billions: Positive
+    n_layers: PositiveInt
+    n_kv_heads: PositiveInt
+    head_size: PositiveInt
+    attention: Attention
+    kv_note: str = ""
+    kv_lora_rank: PositiveInt | None = None
+    qk_rope_head_dim: PositiveInt | None = None
+    sliding_window_tokens: PositiveInt | None = None
+    n_sliding_layers: NotNegativeInt = 0
+    context_tokens: PositiveInt
+    licence: Text
+    source: Text
+    checked_on: date
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A serving engine, and whether it is fit for production load from many users."""
+
+    id: Text
+    name: Text
+    production_multi_user: bool
+    status: EngineStatus
+    warning: str = ""
+    source: Text
+    checked_on: date
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throughput:
+    """One published measurement; `output_tokens_per_s` is of all `n_gpus` GPUs together."""
+
+    id: Text
+    model: Text
+    gpu: Text
+    n_gpus: PositiveInt
+    precision: Precision
+    engine: Text
+    input_tokens: PositiveInt
+    output_tokens: PositiveInt
+    concurrency: PositiveInt | None = None
+    output_tokens_per_s: Positive
+    source: Text
+    checked_on: date
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommittedThroughput:
+    """Hosted capacity sold by the hour; `commitment_months` is 0 where none is asked."""
+
+    id: Text
+    provider: Text
+    model: Text
+    unit_name: Text
+    usd_per_hour: Positive
+    commitment_months: NotNegativeInt
+    serves_input_tokens_per_min: Positive | None = None
+    serves_output_tokens_per_min: Positive | None = None
+    source: Text
+    checked_on: date
+    note: str = ""
