@@ -10,7 +10,7 @@ from weighbridge.charts.over_time import compared, money_of
 from weighbridge.charts.theme import BAD, GOOD, INK, KINDS, MUTED, Chart, chart, kind_of, rows
 from weighbridge.study.result import CostLine, NaiveComparison, Study
 
-PLOT_WIDTH_PX = 560
+PLOT_WIDTH_PX = 600
 LEAST_STEP_FRAC = 0.005
 
 

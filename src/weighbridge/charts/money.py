@@ -32,7 +32,7 @@ class Money:
         return SYMBOLS.get(self.currency, f"{self.currency}\N{NO-BREAK SPACE}")
 
     def short(self, amount_usd: float | None) -> str:
-        """Three significant digits with k, M or B; an en dash where there is no figure.
+        """Three digits with k, M or B, cents below 100; an en dash where there is no figure.
 
         Parameters
         ----------
@@ -42,21 +42,29 @@ class Money:
         Examples
         --------
         >>> Money().short(12345.6), Money().short(1_999_500), Money().short(0.1234)
-        ('$12.3k', '$2M', '$0.123')
-        >>> Money("EUR", 0.5).short(999_960)
-        '€500k'
+        ('$12.3k', '$2.00M', '$0.123')
+        >>> Money().short(2.5), Money("EUR", 0.5).short(999_960), Money().short(0)
+        ('$2.50', '€500k', '$0')
         """
         if amount_usd is None or math.isnan(amount_usd):
             return NOTHING
         amount = amount_usd * self.rate_ratio
         sign = MINUS if amount < 0 else ""
-        return f"{sign}{self.symbol}{short_number(abs(amount))}"
+        return f"{sign}{self.symbol}{_figure(abs(amount))}"
+
+    def edge(self, amount_usd: float) -> str:
+        """As `short`, without zeros after the point: for edges of classes and the like.
+
+        >>> Money().edge(500_000), Money().edge(2e6)
+        ('$500k', '$2M')
+        """
+        return f"{self.symbol}{short_number(amount_usd * self.rate_ratio)}"
 
     def signed(self, amount_usd: float) -> str:
         """As `short`, with a plus before what is above zero.
 
         >>> Money().signed(4200), Money().signed(0)
-        ('+$4.2k', '$0')
+        ('+$4.20k', '$0')
         """
         return ("+" if amount_usd > 0 else "") + self.short(amount_usd)
 
@@ -64,6 +72,17 @@ class Money:
         """Vega expression that labels an axis whose data are in the reporting currency."""
         figure = "replace(format(abs(datum.value), '~s'), 'G', 'B')"
         return f"(datum.value < 0 ? '{MINUS}' : '') + '{self.symbol}' + {figure}"
+
+
+def _figure(amount: float) -> str:
+    rounded = float(f"{amount:.3g}")
+    for scale, letter in SCALES:
+        if rounded >= scale:
+            scaled = rounded / scale
+            return f"{scaled:.{2 - (scaled >= 10) - (scaled >= 100)}f}{letter}"
+    if 1 <= rounded < 100:
+        return f"{amount:.2f}"
+    return short_number(amount)
 
 
 def short_number(value: float) -> str:

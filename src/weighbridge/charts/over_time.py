@@ -12,10 +12,10 @@ from weighbridge.charts.placing import spread
 from weighbridge.charts.theme import FONT, INK, MUTED, Chart, chart, rows, stroke_of
 from weighbridge.study.result import BandSeries, OptionResult, Study
 
-PANEL_WIDTH_PX = 236
+PANEL_WIDTH_PX = 226
 PANEL_HEIGHT_PX = 150
-CUMULATIVE_WIDTH_PX = 660
-CUMULATIVE_HEIGHT_PX = 330
+CUMULATIVE_WIDTH_PX = 600
+CUMULATIVE_HEIGHT_PX = 320
 LABEL_GAP_FRAC = 0.055
 MONTHS_AXIS: Chart = {"title": "Month", "tickMinStep": 1, "grid": False}
 

@@ -124,7 +124,11 @@ def input_text(value: float, unit: str) -> str:
 
     >>> input_text(0.35, "fraction, 1 = 100 %"), input_text(1500.0, "tokens per second")
     ('35\\xa0%', '1.5k')
+    >>> input_text(2.5, "US dollars per GPU and hour")
+    '$2.50'
     """
+    if unit.startswith("US dollars"):
+        return Money().short(value)
     if unit.startswith(("fraction", "probability")):
         return f"{short_number(100 * value)}\N{NO-BREAK SPACE}%"
     return short_number(value)

@@ -17,8 +17,8 @@ from weighbridge.study.result import Surface
 API_CHEAPER = ("#fee8c8", "#fdbb84", "#e8833a", "#b35806")
 ALTERNATIVE_CHEAPER = ("#dbe9f6", "#9ecae1", "#4a98c9", "#1764ab")
 CLASS_SHARES_FRAC = (0.25, 0.5, 0.8)
-WIDTH_PX = 640
-HEIGHT_PX = 400
+WIDTH_PX = 600
+HEIGHT_PX = 380
 LABEL_LEAST_SHARE_FRAC = 0.05
 
 
@@ -106,9 +106,9 @@ def _class_names(thresholds: list[float], money: Money) -> dict[int, str]:
         for size, low in enumerate(edges, start=1):
             last = size == len(edges)
             span = (
-                f"> {money.short(low)}"
+                f"> {money.edge(low)}"
                 if last
-                else f"{money.short(low)} to {money.short(edges[size])}"
+                else f"{money.edge(low)} to {money.edge(edges[size])}"
             )
             names[side * size] = f"{words} {span}"
     return names

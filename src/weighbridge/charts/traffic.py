@@ -45,7 +45,7 @@ def concentration(curves: Sequence[Concentration]) -> Chart | None:
             f"{percent(curve.unassigned_share_frac)} is unassigned."
             for curve in known
         ),
-        {"width": 380, "height": 260, "layer": layers},
+        {"width": 290, "height": 220, "layer": layers},
     )
 
 
@@ -138,7 +138,7 @@ def week_rhythm(hourly: Floats, what: str) -> Chart:
     )
     return chart(
         f"Rhythm of the week: {what} per hour, {len(known)} of 168 hours with data. {spoken}",
-        {"width": 560, "height": 190, "layer": layers},
+        {"width": 400, "height": 190, "layer": layers},
     )
 
 

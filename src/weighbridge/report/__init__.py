@@ -1,0 +1,1 @@
+"""Renders finished results: terminal, HTML, CSV, JSON, FOCUS. Computes nothing."""

@@ -1,0 +1,127 @@
+"""Headings that say what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from weighbridge.charts import compared, flips, money_of, percent, rival_of
+from weighbridge.report.words import quantity
+from weighbridge.study.result import Study
+
+
+def findings(study: Study) -> Mapping[str, str]:
+    """One heading for each section of the report."""
+    makers: Mapping[str, Callable[[Study], str]] = {
+        "options": _options,
+        "time": _time,
+        "hidden": _hidden,
+        "breakeven": _break_even,
+        "sensitivity": _sensitivity,
+        "types": _types,
+        "traffic": _traffic,
+        "views": _views,
+        "assumptions": _assumptions,
+    }
+    return {name: make(study) for name, make in makers.items()}
+
+
+def _options(study: Study) -> str:
+    options, money = compared(study), money_of(study)
+    least = min(options, key=lambda option: option.total_usd.p50)
+    api = options[0]
+    span = f"{study.horizon_months} months"
+    if len(options) == 1:
+        return f"Only the API can be chosen: {money.short(api.total_usd.p50)} over {span}"
+    if least.id == api.id:
+        return f"The API is cheapest at the median: {money.short(api.total_usd.p50)} over {span}"
+    return (
+        f"Lowest median cost: {least.label}, {money.short(least.total_usd.p50)} over {span}; "
+        f"the API costs {money.short(api.total_usd.p50)}"
+    )
+
+
+def _time(study: Study) -> str:
+    rival = rival_of(study)
+    if rival.payback is None:
+        return f"What the API costs, month by month, over {study.horizon_months} months"
+    if rival.payback.plain_month is None:
+        return f"{rival.label}: not paid back within {study.horizon_months} months"
+    return f"{rival.label}: paid back in month {rival.payback.plain_month:.0f}"
+
+
+def _hidden(study: Study) -> str:
+    naive, money = study.naive, money_of(study)
+    if naive is None:
+        return "No pricing-page comparison was made"
+    return (
+        f"Simple arithmetic says {money.short(naive.naive_option_usd_per_month)} a month; "
+        f"the full cost is {money.short(naive.full_option_usd_per_month)}"
+    )
+
+
+def _break_even(study: Study) -> str:
+    for point in study.break_evens:
+        if point.quantity == "volume" and point.value is not None:
+            today = f"; today it is {quantity(point.today, point.unit)}" if point.today else ""
+            label = study.option(point.option_id).label
+            return f"{label}: break-even at {quantity(point.value, point.unit)}{today}"
+    found = any(point.value is not None for point in study.break_evens)
+    return (
+        "Where the options cost the same" if found else "No volume makes the options cost the same"
+    )
+
+
+def _sensitivity(study: Study) -> str:
+    n_flips = sum(flips(bar) for bar in study.tornado)
+    if not n_flips:
+        return "No single input flips the answer within its range"
+    first = next(bar for bar in study.tornado if flips(bar))
+    if n_flips == 1:
+        return f"One input can flip the answer on its own: {first.label.lower()}"
+    return f"{n_flips} inputs can each flip the answer alone, first of all: {first.label.lower()}"
+
+
+def _types(study: Study) -> str:
+    verdicts = [verdict.verdict for verdict in study.verdict.by_type]
+    parts = [
+        f"{verdicts.count(kind)} {words}"
+        for kind, words in (
+            ("move", "can move"),
+            ("must-move", "must move"),
+            ("test-first", "to test first"),
+            ("stay", "should stay"),
+            ("blocked", "blocked"),
+        )
+        if kind in verdicts
+    ]
+    noun = "query type" if len(verdicts) == 1 else "query types"
+    return f"Of {len(verdicts)} {noun}: {', '.join(parts)}"
+
+
+def _traffic(study: Study) -> str:
+    if study.profile is None:
+        return "No usage log was given"
+    for curve in study.profile.concentration:
+        if curve.n_types > 1:
+            return (
+                f"{curve.n_types_for_80_frac} of {curve.n_types} query types make "
+                f"80\N{NO-BREAK SPACE}% of {curve.measure}"
+            )
+    return (
+        f"{study.profile.span.n_requests:,} requests over {study.profile.span.span_days:.3g} days"
+    )
+
+
+def _views(study: Study) -> str:
+    rival, money = rival_of(study), money_of(study)
+    steady = money.short(rival.steady_usd_per_month)
+    return f"Where the money goes: {rival.label}, {steady} a month once steady"
+
+
+def _assumptions(study: Study) -> str:
+    changed = [row for row in study.assumptions if row.origin != "default"]
+    n_all = len(study.assumptions)
+    share = percent(len(changed) / n_all) if n_all else "0"
+    return (
+        f"{len(changed)} of {n_all} inputs ({share}) are yours or measured; the rest are defaults"
+    )

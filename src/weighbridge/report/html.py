@@ -1,0 +1,112 @@
+"""One self-contained HTML file: everything inline, no script, nothing fetched."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from weighbridge import charts
+from weighbridge.report import tables, words
+from weighbridge.report.findings import findings
+from weighbridge.report.svg import render_svg
+from weighbridge.study.result import Study
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MOST_ROWS = 60
+
+
+def render_html(study: Study) -> str:
+    """The whole report as one page that opens offline and prints."""
+    from markupsafe import Markup  # noqa: PLC0415
+
+    money = charts.money_of(study)
+    drawn = {
+        name: Markup(render_svg(chart, name))  # noqa: S704  (made by us, text escaped by Vega)
+        for name, chart in _charts(study).items()
+        if chart is not None
+    }
+    page: str = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            study=study,
+            verdict=study.verdict,
+            chosen=_chosen(study),
+            rival=charts.rival_of(study),
+            charts=drawn,
+            found=findings(study),
+            money=money.short,
+            signed=money.signed,
+            naive_steps=charts.naive_steps(study.naive) if study.naive else (),
+            money_of=money,
+        )
+    )
+    return page
+
+
+def _chosen(study: Study) -> Any:
+    """The option that the verdict names; None where there is not enough evidence for one."""
+    if study.verdict.decision == "not-enough-evidence":
+        return None
+    return study.option(study.verdict.option_id)
+
+
+def _charts(study: Study) -> dict[str, charts.Chart | None]:
+    money = charts.money_of(study)
+    labels = {option.id: option.label for option in study.options}
+    made: dict[str, charts.Chart | None] = {
+        "monthly": charts.monthly_cost(study),
+        "cumulative": charts.cumulative_cost(study),
+        "stack": charts.cost_stack(study),
+        "utilization": charts.utilization(study),
+        "tornado": charts.tornado(study),
+        "information": charts.information_value(study.information, money),
+    }
+    if study.surface is not None:
+        made["surface"] = charts.break_even_surface(study.surface, labels, money)
+    if study.naive is not None:
+        label = labels[study.naive.option_id]
+        made["waterfall"] = charts.naive_waterfall(study.naive, label, money)
+    if study.profile is not None:
+        made["concentration"] = charts.concentration(study.profile.concentration)
+        made["week"] = charts.week_rhythm(study.profile.hourly_tokens, "tokens")
+    return made
+
+
+@cache
+def _environment() -> Environment:
+    """Templates with autoescape on, and the few words that they may use."""
+    from jinja2 import DictLoader, Environment, StrictUndefined  # noqa: PLC0415
+
+    folder = files("weighbridge.report") / "templates"
+    sources = {
+        name: (folder / name).read_text(encoding="utf-8")
+        for name in ("report.html.j2", "report.css", "parts.html.j2")
+    }
+    environment = Environment(
+        loader=DictLoader(sources),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = charts.percent
+    environment.filters["number"] = charts.short_number
+    environment.globals.update(
+        quantity=words.quantity,
+        spread=words.spread,
+        payback_words=words.payback_words,
+        confidence_words=words.confidence_words,
+        DECISIONS=words.DECISIONS,
+        TYPE_VERDICTS=words.TYPE_VERDICTS,
+        BREAK_EVENS=words.BREAK_EVENS,
+        stroke_of=charts.stroke_of,
+        compared=charts.compared,
+        is_on=charts.is_on,
+        tables=tables,
+        MOST_ROWS=MOST_ROWS,
+    )
+    return environment

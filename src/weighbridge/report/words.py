@@ -1,0 +1,89 @@
+"""Numbers as words of a report: quantities with their unit, decisions, dates."""
+
+from __future__ import annotations
+
+import math
+
+from weighbridge.charts import Money, percent, short_number
+from weighbridge.study.result import Payback
+
+NOTHING = "\N{EN DASH}"
+DECISIONS = {
+    "stay": "Stay on the API",
+    "self-host": "Self-host",
+    "managed": "Managed platform",
+    "committed": "Committed throughput",
+    "split": "Split the traffic",
+    "not-enough-evidence": "Not enough evidence",
+}
+TYPE_VERDICTS = {
+    "stay": "Stay",
+    "move": "Move",
+    "test-first": "Test first",
+    "must-move": "Must move",
+    "blocked": "Blocked",
+}
+BREAK_EVENS = {
+    "volume": "Volume",
+    "utilization": "Utilisation",
+    "api_price": "API price",
+    "gpu_price": "GPU price",
+    "month": "Month",
+}
+SHORT_UNITS = {
+    "count": "",
+    "fraction a year, 1 = 100 %": "a year",
+    "fraction a month, 1 = 100 %": "a month",
+    "tokens per month": "tokens/month",
+    "tokens per second": "tokens/s",
+    "full-time equivalents": "FTE",
+    "month of the horizon, 1 = the first": "",
+    "ratio, 1 = equal": "\N{MULTIPLICATION SIGN}",
+}
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A number with its unit, as short as it can be read.
+
+    >>> quantity(9.4e9, "tokens per month"), quantity(0.54, "ratio, 1 = equal")
+    ('9.4B tokens/month', '0.54×')
+    >>> quantity(2.5, "US dollars per GPU and hour"), quantity(40, "weeks of one engineer")
+    ('$2.50 per GPU and hour', '40 weeks of one engineer')
+    """  # noqa: RUF002
+    if value is None or math.isnan(value):
+        return NOTHING
+    if unit.startswith(("fraction", "probability")):
+        figure = f"{short_number(100 * value)}\N{NO-BREAK SPACE}%"
+        return f"{figure} {SHORT_UNITS.get(unit, '')}".strip()
+    if unit.startswith("month of"):
+        return f"month {short_number(value)}"
+    if unit.startswith("US dollars"):
+        rest = unit.removeprefix("US dollars").strip()
+        return f"{Money().short(value)} {rest}".strip()
+    short = SHORT_UNITS.get(unit, unit)
+    gap = "" if short == "\N{MULTIPLICATION SIGN}" else " "
+    return f"{short_number(value)}{gap}{short}".strip()
+
+
+def spread(p10: float, p90: float, unit: str) -> str:
+    """P10 to P90, or that there is no spread."""
+    if p10 == p90:
+        return "fixed"
+    low, high = (quantity(value, unit) for value in (p10, p90))
+    return f"{low} to {high}"
+
+
+def payback_words(payback: Payback | None) -> str:
+    """When an option has paid back, in few words."""
+    if payback is None:
+        return NOTHING
+    if payback.plain_month is None:
+        return "never"
+    return f"month {payback.plain_month:.0f}"
+
+
+def confidence_words(probability: float) -> str:
+    """How sure the verdict is, as a sentence's end."""
+    if math.isnan(probability):
+        return "No probability can be given yet"
+    return f"Cheapest in {percent(probability)} of draws"
