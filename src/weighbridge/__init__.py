@@ -1,0 +1,48 @@
+"""Weigh every LLM request; know when self-hosting pays.
+
+>>> import weighbridge as wb
+>>> study = wb.decide(wb.load_scenario("scenario.yaml"))  # doctest: +SKIP
+>>> study.verdict.headline  # doctest: +SKIP
+'Split: two of fourteen query types move'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from weighbridge.study.decide import decide as decide
+    from weighbridge.study.result import Study as Study
+    from weighbridge.study.scenario import Scenario as Scenario
+    from weighbridge.study.scenario import load_scenario as load_scenario
+    from weighbridge.usage.profile import profile as profile
+    from weighbridge.usage.store import open_ledger as open_ledger
+
+    __version__: str
+
+_PUBLIC = {
+    "Scenario": "weighbridge.study.scenario",
+    "Study": "weighbridge.study.result",
+    "decide": "weighbridge.study.decide",
+    "load_scenario": "weighbridge.study.scenario",
+    "open_ledger": "weighbridge.usage.store",
+    "profile": "weighbridge.usage.profile",
+}
+
+__all__ = ["Scenario", "Study", "decide", "load_scenario", "open_ledger", "profile"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use, so that `weighbridge --help` pays for none of them."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415  # slow, and seldom asked for
+
+        return version("weighbridge")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'weighbridge' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
