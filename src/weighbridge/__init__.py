@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from weighbridge.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from weighbridge.study.decide import decide as decide
     from weighbridge.study.result import Study as Study
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from weighbridge.study.scenario import load_scenario as load_scenario
     from weighbridge.usage.profile import profile as profile
     from weighbridge.usage.store import open_ledger as open_ledger
-
-    __version__: str
 
 _PUBLIC = {
     "Scenario": "weighbridge.study.scenario",
@@ -35,10 +35,6 @@ __all__ = ["Scenario", "Study", "decide", "load_scenario", "open_ledger", "profi
 
 def __getattr__(name: str) -> Any:
     """Load a public name on first use, so that `weighbridge --help` pays for none of them."""
-    if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415  # slow, and seldom asked for
-
-        return version("weighbridge")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'weighbridge' has no attribute {name!r}")
     return getattr(import_module(_PUBLIC[name]), name)

@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+from importlib import metadata
 
 import click
 import pytest
@@ -59,13 +60,14 @@ def test_importing_the_package_loads_no_room() -> None:
         "import sys, weighbridge; print([m for m in sys.modules if m.startswith('weighbridge.')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "['weighbridge.version']"
 
 
 def test_version_is_the_installed_one() -> None:
     result = CliRunner().invoke(weighbridge, ["--version"])
     assert result.exit_code == 0
     assert result.output == f"weighbridge {package.__version__}\n"
+    assert package.__version__ == metadata.version("weighbridge")
 
 
 def test_unknown_public_name_is_an_attribute_error() -> None:

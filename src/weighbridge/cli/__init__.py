@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from weighbridge.units import WeighbridgeError
+from weighbridge.version import __version__
 
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, as shells report it
 
@@ -25,11 +26,11 @@ class Entry:
 COMMANDS: Mapping[str, Entry] = {
     "demo": Entry(
         "weighbridge.cli.demo:demo",
-        "Make a week of traffic, import it, decide, and write demo/report.html.",
+        "Make a week of traffic, import it, decide and report on it.",
     ),
     "init": Entry(
         "weighbridge.cli.init:init",
-        "Write a scenario.yaml: the ten lines that matter, or every assumption.",
+        "Write a scenario.yaml to state what is known.",
     ),
     "import": Entry(
         "weighbridge.cli.importing:import_",
@@ -41,11 +42,11 @@ COMMANDS: Mapping[str, Entry] = {
     ),
     "decide": Entry(
         "weighbridge.cli.decide:decide",
-        "Stay on the API, self-host, rent a platform or split: costs, risk, verdict.",
+        "Weigh the options: costs, risk, verdict and report.",
     ),
     "sweep": Entry(
         "weighbridge.cli.sweep:sweep",
-        "Trace the break-even surface over two inputs, as CSV or a plot.",
+        "Trace the break-even surface over two inputs.",
     ),
     "prices": Entry(
         "weighbridge.cli.prices:prices",
@@ -102,28 +103,12 @@ class LazyGroup(click.Group):
             raise click.exceptions.Exit(INTERRUPTED_EXIT_CODE) from None
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if not wanted or ctx.resilient_parsing:
-        return
-    from weighbridge import __version__  # noqa: PLC0415  # reads installed metadata, which is slow
-
-    click.echo(f"weighbridge {__version__}")
-    ctx.exit()
-
-
 @click.group(
     cls=LazyGroup,
     entries=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Print the version and stop.",
-)
+@click.version_option(__version__, message="weighbridge %(version)s")
 def weighbridge() -> None:
     """From your own LLM traffic: pay for hosted APIs, self-host, rent a platform, or split.
 
