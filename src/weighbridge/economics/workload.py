@@ -26,7 +26,8 @@ class QueryType:
     hourly_input_tokens, hourly_output_tokens : (168,) array or None
         Mean tokens in each hour of the week (any scale; NaN: hour not observed).
     movable : bool
-        Whether it may leave the API at all; `forced` says that it must.
+        Whether it may leave the API at all; `forced` says that it must, `proven` that another
+        model is known to answer well enough.
     """
 
     label: str
@@ -39,6 +40,7 @@ class QueryType:
     hourly_output_tokens: Floats | None = None
     movable: bool = True
     forced: bool = False
+    proven: bool = False
 
     @property
     def total_tokens(self) -> float:

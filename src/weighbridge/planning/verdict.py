@@ -57,7 +57,6 @@ class Evidence:
     candidates: tuple[Candidate, ...]  # api first
     standings: Mapping[str, Standing]
     type_costs: tuple[TypeCost, ...]
-    break_even_notes: tuple[str, ...]
     flips_when: tuple[str, ...]
     measure_next: tuple[str, ...]
     engines: tuple[str, ...]

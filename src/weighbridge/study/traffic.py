@@ -103,6 +103,7 @@ def _query_type(label: str, t: QueryTypeProfile, stand: Standing, scale: float) 
         hourly_output_tokens=t.hourly_output_tokens,
         movable=stand.movable,
         forced=stand.forced,
+        proven=stand.forced or stand.demand.replaceable == "yes",
     )
 
 
@@ -223,6 +224,7 @@ def from_scenario(scenario: Scenario, book: PriceBook, as_of: dt.date, where: st
         api_usd_per_month=spend,
         movable=stand.movable,
         forced=stand.forced,
+        proven=stand.forced or stand.demand.replaceable == "yes",
     )
     withheld = (
         "which query types to move, and when traffic peaks: there is no log yet; "

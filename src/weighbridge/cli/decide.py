@@ -1,0 +1,215 @@
+"""`weighbridge decide`: from a scenario, a log or three figures to a verdict."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from weighbridge.units import InputError
+
+if TYPE_CHECKING:
+    from weighbridge.study.decide import Progress
+    from weighbridge.study.result import Study
+    from weighbridge.study.scenario import Scenario
+
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where the study is written, beside the terminal."""
+
+    html: Path | None = None
+    json: Path | None = None
+    csv: Path | None = None
+    focus: Path | None = None
+
+
+@click.command()
+@click.argument("scenario", required=False, type=click.Path(path_type=Path))
+@click.option("--usage", type=click.Path(path_type=Path), help="Ledger directory of `import`.")
+@click.option("--spend", type=float, help="Monthly API spend in USD, where there is no log.")
+@click.option("--model", help="Model called today, where there is no log.")
+@click.option("--provider", help="Provider of that model.")
+@click.option("--mlops-fte", type=float, help="People on staff who have run inference.")
+@click.option("--assume-model", help="Model of the requests whose log names none.")
+@click.option("--assume-provider", help="Provider of that model.")
+@click.option("--candidate", help="Open-weight model to weigh against it (catalog id).")
+@click.option("--gpu", help="GPU to serve it on (catalog id).")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the report (HTML).")
+@click.option("--json", "json_", type=click.Path(path_type=Path), help="Write the study (JSON).")
+@click.option("--csv", type=click.Path(path_type=Path), help="Write its tables into a directory.")
+@click.option(
+    "--focus", type=click.Path(path_type=Path), help="Write daily costs of the log (FOCUS)."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draws.")
+@click.option("--draws", type=click.IntRange(min=256), default=100_000, show_default=True)
+@click.option("--sobol", is_flag=True, help="Add Sobol indices to the tornado.")
+@click.option(
+    "--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Date of the study. Default: today (UTC)."
+)
+def decide(
+    scenario: Path | None,
+    usage: Path | None,
+    seed: int,
+    draws: int,
+    sobol: bool,
+    as_of: dt.datetime | None,
+    out: Path | None,
+    json_: Path | None,
+    csv: Path | None,
+    focus: Path | None,
+    **stated: str | float | None,
+) -> None:
+    """Weigh API, platform, self-hosting and a split on your traffic.
+
+    \b
+    No log yet:      weighbridge decide --spend 47000 --model gpt-4o --mlops-fte 0
+    From a log:      weighbridge decide --usage usage --out report.html
+    Your own page:   weighbridge decide scenario.yaml --usage usage
+    """
+    from weighbridge.study.decide import Run  # numpy, scipy: not for --help
+
+    if focus is not None and usage is None:
+        raise InputError("--focus", "", "exports the cost of a log", "give --usage DIR")
+    check_writable(out, json_, focus)
+    told = stated_scenario(scenario, usage, stated)
+    run = Run(
+        seed=seed,
+        n_draws=draws,
+        sobol=sobol,
+        as_of=as_of.date() if as_of else None,
+        command=shlex.join(["weighbridge", *sys.argv[1:]]),
+        where=str(scenario) if scenario else COMMAND_LINE,
+    )
+    run_decide(told, usage, run, Outputs(out, json_, csv, focus))
+
+
+def check_writable(*paths: Path | None) -> None:
+    """A directory that is not there is an error before the work, not after it."""
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise InputError(
+                str(path), "", "cannot be written there", "name a file in a directory that exists"
+            )
+
+
+def stated_scenario(
+    path: Path | None, usage: Path | None, stated: dict[str, str | float | None]
+) -> Scenario:
+    """The scenario file with the command line's figures over it."""
+    import msgspec
+
+    from weighbridge.study.scenario import (
+        Scenario,
+        check_scenario,
+        load_scenario,
+    )
+
+    base = load_scenario(path) if path else Scenario()
+    names = {"spend": "monthly_spend_usd"}
+    given = {names.get(k, k): v for k, v in stated.items() if v is not None}
+    told = msgspec.structs.replace(base, **given)
+    if usage is not None and (told.monthly_spend_usd or told.monthly_tokens):
+        field = "monthly_spend_usd" if told.monthly_spend_usd else "monthly_tokens"
+        raise InputError(
+            str(path or COMMAND_LINE),
+            field,
+            "is stated beside a log, which measures it",
+            "drop it, or leave out --usage",
+        )
+    check_scenario(told, str(path or COMMAND_LINE))
+    return told
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar on stderr, a row for each part of the work; silent where nobody looks."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        rows: dict[str, TaskID] = {}
+
+        def tell(step: str, share_frac: float) -> None:
+            if step not in rows:
+                rows[step] = bar.add_task(step, total=1.0)
+            bar.update(rows[step], completed=share_frac)
+
+        yield tell
+
+
+def run_decide(scenario: Scenario, usage: Path | None, run: object, outputs: Outputs) -> Study:
+    """Decide, print the verdict, write what was asked for."""
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from weighbridge.report.terminal import render_terminal
+    from weighbridge.study.decide import Run
+    from weighbridge.study.decide import decide as weigh
+
+    assert isinstance(run, Run)
+    with progress_bar() as tell:
+        study = weigh(scenario, usage, replace(run, progress=tell))
+        written = write_outputs(study, usage, scenario, outputs, tell)
+    console = Console(width=min(100, Console().width))
+    render_terminal(study, console)
+    for path in written:
+        console.print(f"written: {path}", highlight=False, soft_wrap=True)
+    return study
+
+
+def write_outputs(
+    study: Study, usage: Path | None, scenario: Scenario, outputs: Outputs, tell: Progress
+) -> list[Path]:
+    """Every file asked for; none is left half-written."""
+    from weighbridge.report.files import study_to_json, write_csv
+    from weighbridge.report.html import render_html
+
+    written = []
+    if outputs.html is not None:
+        tell("report", 0.0)
+        replace_file(outputs.html, render_html(study).encode())
+        tell("report", 1.0)
+        written.append(outputs.html)
+    if outputs.json is not None:
+        replace_file(outputs.json, study_to_json(study))
+        written.append(outputs.json)
+    if outputs.csv is not None:
+        write_csv(study, outputs.csv)
+        written.append(outputs.csv)
+    if outputs.focus is not None and usage is not None:
+        from weighbridge.cli.focus import focus_csv
+
+        replace_file(outputs.focus, focus_csv(usage, scenario))
+        written.append(outputs.focus)
+    return written
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write beside the target and rename over it, so that a failure leaves the old file."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise InputError(
+            str(path), "", f"cannot be written ({error.strerror})", "name another place"
+        ) from None

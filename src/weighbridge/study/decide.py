@@ -1,0 +1,310 @@
+"""From a scenario and a log to the study: the one place where the rooms are joined."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from weighbridge.catalog.assumptions import assumptions_digest
+from weighbridge.catalog.facts import load_catalog
+from weighbridge.catalog.prices import compile_prices
+from weighbridge.economics.options import option_lines
+from weighbridge.economics.risk import simulate
+from weighbridge.planning.constraints import People, option_obstacles
+from weighbridge.study.naive import compare
+from weighbridge.study.options import OptionStudy, study_options
+from weighbridge.study.pose import Facts, Posed, pose
+from weighbridge.study.result import (
+    ControlPrice,
+    NaiveComparison,
+    Reproducibility,
+    ShowBack,
+    Study,
+)
+from weighbridge.study.scenario import Scenario, load_scenario
+from weighbridge.study.sensitivity import (
+    default_surface,
+    information_values,
+    sobol_indices,
+    tornado_bars,
+)
+from weighbridge.study.too_short import too_short_study
+from weighbridge.study.traffic import is_long_enough
+from weighbridge.study.verdict import draw_verdict, rival_of
+from weighbridge.usage.results import Profile
+from weighbridge.version import __version__
+
+if TYPE_CHECKING:
+    from weighbridge.usage.store import Ledger
+
+DEFAULT_DRAWS = 100_000
+NEEDED_FTE_TO_RUN = 0.5
+"""Below this many people who have run inference, a fleet is not called staffed; our judgement."""
+
+Progress = Callable[[str, float], None]  # (step, share of it done)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a study is computed; none of it changes what is believed."""
+
+    seed: int = 0
+    n_draws: int = DEFAULT_DRAWS
+    as_of: dt.date | None = None  # None: today
+    sobol: bool = False
+    with_surface: bool = True
+    command: str = ""
+    where: str = "scenario"
+    progress: Progress | None = None
+
+
+@dataclass
+class Clock:
+    """Seconds spent in each part, and the progress told outside."""
+
+    progress: Progress | None
+    timings_s: dict[str, float] = field(default_factory=dict)
+    _started: float = 0.0
+    _step: str = ""
+
+    def start(self, step: str) -> None:
+        """Close the running part and open the next."""
+        self.stop()
+        self._step, self._started = step, time.perf_counter()
+        self.tell(0.0)
+
+    def tell(self, share_frac: float) -> None:
+        """Report progress inside the part."""
+        if self.progress is not None and self._step:
+            self.progress(self._step, share_frac)
+
+    def counter(self, total: int) -> Callable[[int], None]:
+        """A callback that adds up units of work and tells their share of the total."""
+        done = 0
+
+        def count(n: int) -> None:
+            nonlocal done
+            done += n
+            self.tell(done / total)
+
+        return count
+
+    def stop(self) -> None:
+        """Close the running part."""
+        if self._step:
+            self.timings_s[self._step] = time.perf_counter() - self._started
+            self.tell(1.0)
+        self._step = ""
+
+
+def decide(
+    scenario: Scenario | Path | str | None = None,
+    usage: Ledger | Path | str | None = None,
+    run: Run | None = None,
+) -> Study:
+    """Weigh every option on the given traffic and draw a verdict.
+
+    Parameters
+    ----------
+    scenario : Scenario or path, optional
+        What is known beside the log; without one, every default.
+    usage : Ledger or path of one, optional
+        The measured traffic; without it the scenario must state a spend or a volume.
+    run : Run, optional
+        Seed, draws, date and the like.
+
+    Returns
+    -------
+    Study
+        Every number that the reports render. Money in US dollars.
+
+    Raises
+    ------
+    InputError
+        Where the scenario or the log cannot be used; the message names file, field and mend.
+    """
+    run = run or Run()
+    if isinstance(scenario, str | Path):
+        run = replace(run, where=str(scenario))
+        scenario = load_scenario(Path(scenario))
+    scenario = scenario or Scenario()
+    clock = Clock(run.progress)
+    clock.start("catalog")
+    facts = Facts(
+        load_catalog(_path(scenario.catalog_file)),
+        compile_prices(_path(scenario.prices_file)),
+        run.as_of or dt.datetime.now(dt.UTC).date(),
+    )
+    profile, usage_digest = _profile(scenario, usage, clock)
+    origin = _Origin(run, scenario, facts, usage_digest, clock)
+    if profile is not None and not is_long_enough(profile):
+        clock.stop()
+        return too_short_study(profile, scenario, origin.reproducibility())
+    clock.start("plan")
+    posed = pose(scenario, profile, facts, run.where)
+    return _solve(posed, profile, origin)
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where a study came from: what goes into its reproducibility block."""
+
+    run: Run
+    scenario: Scenario
+    facts: Facts
+    usage_digest: str | None
+    clock: Clock
+
+    def reproducibility(self) -> Reproducibility:
+        digests = (self.facts.catalog.digest, assumptions_digest())
+        return Reproducibility(
+            version=__version__,
+            seed=self.run.seed,
+            n_draws=self.run.n_draws,
+            catalog_digest=sha256("".join(digests).encode()).hexdigest(),
+            prices_digest=self.facts.book.digest,
+            scenario_digest=self.scenario.digest,
+            usage_digest=self.usage_digest,
+            command=self.run.command,
+            as_of=self.facts.as_of,
+            timings_s=self.clock.timings_s,
+        )
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def _profile(
+    scenario: Scenario, usage: Ledger | Path | str | None, clock: Clock
+) -> tuple[Profile | None, str | None]:
+    if usage is None:
+        return None, None
+    from weighbridge.usage.profile import ProfileOptions, profile  # noqa: PLC0415  # DuckDB, Ibis
+    from weighbridge.usage.store import open_ledger  # noqa: PLC0415
+
+    clock.start("profile")
+    ledger = open_ledger(Path(usage)) if isinstance(usage, str | Path) else usage
+    options = ProfileOptions(
+        query_type_by=scenario.query_type_by,
+        assume_model=scenario.assume_model,
+        assume_provider=scenario.assume_provider,
+        prices_file=_path(scenario.prices_file),
+    )
+    return profile(ledger, options), ledger.digest
+
+
+def _solve(posed: Posed, profile: Profile | None, origin: _Origin) -> Study:
+    """Simulate, measure and judge a posed problem."""
+    run, clock, problem = origin.run, origin.clock, posed.problem
+    rng = np.random.default_rng(run.seed)
+    clock.start("simulate")
+    draws = simulate(problem, run.n_draws, rng, clock.counter(run.n_draws))
+    clock.start("bands and views")
+    options = study_options(problem, draws, posed.hardware, _obstacles(posed, origin.scenario))
+    rival = rival_of(options)
+    clock.start("tornado")
+    sobol = sobol_indices(problem, rival.option, rng) if run.sobol and rival else {}
+    bars = tornado_bars(problem, rival.option, sobol) if rival else ()
+    clock.start("value of information")
+    choosable = [i for i, o in enumerate(options) if o.result.feasible]
+    information = information_values(draws, choosable) if len(choosable) > 1 else ()
+    clock.start("surface")
+    grid = default_surface(problem, rng) if run.with_surface and rival else None
+    clock.start("verdict")
+    verdict, found = draw_verdict(origin.facts, posed, options, information)
+    naive = _naive(posed, options, rival)
+    clock.stop()
+    whole, scenario = problem.workload.whole, origin.scenario
+    discount = float(problem.beliefs.central()["api_discount_frac"])
+    return Study(
+        name=scenario.name,
+        currency=scenario.currency.code if scenario.currency else "USD",
+        usd_rate=scenario.currency.per_usd if scenario.currency else 1.0,
+        horizon_months=scenario.horizon_months,
+        monthly_tokens=whole.total_tokens,
+        monthly_requests=whole.requests_per_month,
+        monthly_api_usd=whole.api_usd_per_month * (1 - discount),
+        verdict=verdict,
+        options=tuple(o.result for o in options),
+        break_evens=tuple(b for rows in found.values() for b in rows),
+        surface=grid,
+        tornado=bars,
+        information=information,
+        naive=naive,
+        assumptions=posed.used,
+        show_back=_show_back(profile, options, verdict.option_id),
+        control_prices=_control_prices(options),
+        profile=profile,
+        withheld=(*posed.traffic.withheld, *posed.hardware.unknown_prices.values()),
+        reproducibility=origin.reproducibility(),
+    )
+
+
+def _obstacles(posed: Posed, scenario: Scenario) -> dict[str, tuple[str, ...]]:
+    central = posed.problem.beliefs.central()
+    people = People(float(central["existing_mlops_fte"]), scenario.can_hire, NEEDED_FTE_TO_RUN)
+    types = posed.problem.workload.types
+    return {
+        o.id: option_obstacles(
+            o.hosting, frozenset(types[i].label for i in o.moved), posed.traffic.standings, people
+        )
+        for o in posed.problem.options
+    }
+
+
+def _naive(
+    posed: Posed, options: Sequence[OptionStudy], rival: OptionStudy | None
+) -> NaiveComparison | None:
+    if rival is None or not rival.option.moved:
+        return None
+    problem = posed.problem
+    case = problem.case(problem.beliefs.central())
+    api = option_lines(case, options[0].option)
+    return compare(case, rival.option, rival.lines, api)
+
+
+def _show_back(
+    profile: Profile | None, options: Sequence[OptionStudy], chosen_id: str
+) -> tuple[ShowBack, ...]:
+    """Steady cost by tenant: the API's by its own list cost, the chosen option's by tokens."""
+    if profile is None or "tenant" not in profile.by:
+        return ()
+    api = options[0].result.steady_usd_per_month
+    chosen = next(o for o in options if o.option.id == chosen_id).result.steady_usd_per_month
+    return tuple(
+        ShowBack(
+            cost_centre=row.key or "(not named)",
+            api_usd_per_month=api * row.cost_share_frac,
+            chosen_usd_per_month=(api if chosen_id == "api" else chosen)
+            * (row.cost_share_frac if chosen_id == "api" else row.tokens_share_frac),
+            tokens_share_frac=row.tokens_share_frac,
+        )
+        for row in profile.by["tenant"]
+    )
+
+
+def _control_prices(options: Sequence[OptionStudy]) -> tuple[ControlPrice, ...]:
+    """What the constraints cost: best feasible option against the best of all, net present."""
+    feasible = [o for o in options if o.result.feasible]
+    if not feasible or len(feasible) == len(options):
+        return ()
+    best = min(feasible, key=lambda o: o.mean_npv_usd)
+    free = min(options, key=lambda o: o.mean_npv_usd)
+    if best is free:
+        return ()
+    return (
+        ControlPrice(
+            constraint="; ".join(free.result.infeasible_because),
+            cheapest_option_id=free.option.id,
+            required_option_id=best.option.id,
+            premium_usd=best.mean_npv_usd - free.mean_npv_usd,
+        ),
+    )

@@ -1,0 +1,114 @@
+"""Break-evens in the units that people pay in, and what would flip the answer, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from weighbridge.economics.breakeven import Crossing, along_ratio, along_utilization
+from weighbridge.economics.options import Option
+from weighbridge.economics.risk import Problem
+from weighbridge.study.result import BreakEven, Payback
+from weighbridge.units import TOKENS_PER_MTOK
+
+NEAR_RATIO = 10.0  # a change beyond tenfold is not called a flip worth watching
+
+
+def blended_usd_per_mtok(problem: Problem) -> float:
+    """List cost of the whole traffic per million tokens, today [USD]."""
+    whole = problem.workload.whole
+    return whole.api_usd_per_month / whole.total_tokens * TOKENS_PER_MTOK
+
+
+def break_evens(problem: Problem, option: Option, payback: Payback | None) -> list[BreakEven]:
+    """Volume, utilisation, API price, GPU price and month at which the option equals the API."""
+    tokens = problem.workload.whole.total_tokens
+    found = [
+        _ratio(problem, option, "volume", tokens, "tokens per month", "demand_multiplier_ratio"),
+        _ratio(
+            problem,
+            option,
+            "api_price",
+            blended_usd_per_mtok(problem),
+            "USD per million tokens",
+            "api_price_ratio",
+        ),
+    ]
+    if option.hosting != "committed":
+        found.insert(1, _utilization(problem, option))
+    gpu = _GPU_INPUT.get(option.hosting)
+    if gpu is not None:
+        today = float(problem.beliefs.central()[gpu])
+        unit = "USD per GPU" if option.hosting == "owned" else "USD per GPU-hour"
+        found.append(_ratio(problem, option, "gpu_price", today, unit, gpu))
+    month = payback.plain_month if payback else None
+    note = "" if month is not None else (payback.why_none if payback else "")
+    found.append(BreakEven(option.id, "month", month, "month of the horizon", None, note))
+    return found
+
+
+_GPU_INPUT = {
+    "rented": "gpu_usd_per_gpu_hour",
+    "managed": "hyperscaler_usd_per_gpu_hour",
+    "owned": "gpu_purchase_usd_per_gpu",
+}
+
+
+def _ratio(
+    problem: Problem, option: Option, quantity: str, today: float, unit: str, *names: str
+) -> BreakEven:
+    crossing = along_ratio(problem, option, *names)
+    first = crossing.first
+    return BreakEven(
+        option_id=option.id,
+        quantity=quantity,  # type: ignore[arg-type]  # one of the literals at each call
+        value=None if first is None else _nearest(crossing, 1.0) * today,
+        unit=unit,
+        today=today,
+        note=_note(crossing, lambda r: f"{r * today:,.4g} {unit}"),
+    )
+
+
+def _utilization(problem: Problem, option: Option) -> BreakEven:
+    crossing = along_utilization(problem, option)
+    return BreakEven(
+        option_id=option.id,
+        quantity="utilization",
+        value=crossing.first,
+        unit="fraction of the serving replicas' capacity",
+        today=None,
+        note=_note(crossing, lambda u: f"{u:.0%}"),
+    )
+
+
+def _nearest(crossing: Crossing, target: float) -> float:
+    return min(crossing.values, key=lambda r: max(r / target, target / r))
+
+
+def _note(crossing: Crossing, show: Callable[[float], str]) -> str:
+    if not crossing.values:
+        side = "cheaper" if crossing.cheaper_at_start else "dearer"
+        return f"none: {side} than the API over the whole range searched"
+    if len(crossing.values) == 1:
+        return "cheaper below it" if crossing.cheaper_at_start else "cheaper above it"
+    shown = ", ".join(show(r) for r in crossing.values[:4])
+    return f"crosses {len(crossing.values)} times, as whole replicas are added: {shown}"
+
+
+def flip_sentences(found: list[BreakEven], name: str) -> tuple[str, ...]:
+    """What change of one quantity alone would flip the comparison with the API, nearest first."""
+    words = {
+        "volume": "traffic",
+        "api_price": "the API's blended price",
+        "gpu_price": "the GPU's price",
+    }
+    rows = []
+    for b in found:
+        if b.quantity not in words or b.value is None or not b.today:
+            continue
+        ratio = b.value / b.today
+        if 1 / NEAR_RATIO <= ratio <= NEAR_RATIO:
+            verb = "rises" if ratio > 1 else "falls"
+            rows.append(
+                (max(ratio, 1 / ratio), f"{words[b.quantity]} {verb} to {ratio:.2g}x today's")
+            )
+    return tuple(f"{text} ({name} against the API)" for _, text in sorted(rows))

@@ -1,0 +1,113 @@
+"""The problem to solve: traffic, hardware, beliefs, and the options worth comparing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, replace
+
+from weighbridge.catalog.facts import Catalog
+from weighbridge.catalog.prices import PriceBook
+from weighbridge.economics.distributions import Fixed
+from weighbridge.economics.fleet import Sizing
+from weighbridge.economics.options import Commitment, Option, Settings
+from weighbridge.economics.risk import Problem
+from weighbridge.economics.workload import Workload
+from weighbridge.planning.assignment import Split, best_split
+from weighbridge.study.beliefs import Finding, gather, upkeep_basis
+from weighbridge.study.hardware import Hardware, choose_hardware
+from weighbridge.study.result import AssumptionUsed
+from weighbridge.study.scenario import Scenario
+from weighbridge.study.traffic import Traffic, from_profile, from_scenario
+from weighbridge.usage.results import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the world is like on the day of the study."""
+
+    catalog: Catalog
+    book: PriceBook
+    as_of: dt.date
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A problem ready to be solved, and where its parts came from."""
+
+    problem: Problem
+    traffic: Traffic
+    hardware: Hardware
+    used: tuple[AssumptionUsed, ...]
+
+
+def pose(scenario: Scenario, profile: Profile | None, facts: Facts, where: str) -> Posed:
+    """Join scenario, log and catalog into a problem; contradictions raise."""
+    if profile is not None:
+        traffic = from_profile(profile, scenario, where)
+    else:
+        traffic = from_scenario(scenario, facts.book, facts.as_of, where)
+    hardware = choose_hardware(scenario, facts.catalog, traffic, where)
+    layers = (hardware.findings, traffic.findings, _compliance(traffic))
+    beliefs, used = gather(scenario, where, *layers)
+    settings = Settings(
+        horizon_months=scenario.horizon_months,
+        sizing=Sizing(scenario.whole_replicas, scenario.utilization_frac),
+        upkeep_basis=upkeep_basis(scenario),
+        commitment=_commitment(scenario),
+    )
+    problem = Problem(traffic.workload, beliefs, settings, (Option("api", "api", ()),))
+    return Posed(_with_options(problem, scenario, hardware), traffic, hardware, used)
+
+
+def _compliance(traffic: Traffic) -> dict[str, Finding]:
+    if not any(s.demand.stays_inside for s in traffic.standings.values()):
+        return {}
+    source = "a residency constraint is stated"
+    return {"compliance_audits_per_year": Finding(Fixed(1.0), "scenario", source)}
+
+
+def _commitment(scenario: Scenario) -> Commitment | None:
+    c = scenario.committed
+    if c is None:
+        return None
+    return Commitment(
+        c.usd_per_unit_hour, c.input_tokens_per_min, c.output_tokens_per_min, c.term_months
+    )
+
+
+def _with_options(problem: Problem, scenario: Scenario, hardware: Hardware) -> Problem:
+    """API first, then each way of hosting everything that may move, then the best split."""
+    movable = problem.workload.movable
+    options = [problem.options[0]]
+    for hosting in ("committed", "managed", "rented", "owned"):
+        if hosting not in scenario.options or hosting in hardware.unknown_prices:
+            continue
+        if hosting == "committed":
+            options.append(Option("committed", "committed", ()))
+        elif movable:
+            options.append(Option(hosting, hosting, movable))  # type: ignore[arg-type]
+    posed = replace(problem, options=tuple(options))
+    split = _split(posed, scenario)
+    if split is not None:
+        options.append(Option("hybrid", split.hosting, split.moved))
+    return replace(problem, options=tuple(options))
+
+
+def _split(problem: Problem, scenario: Scenario) -> Split | None:
+    """Cheapest split that is neither all nor nothing; proven types only, where there are any."""
+    if "hybrid" not in scenario.options or len(problem.workload.types) < 2:
+        return None
+    pool = _pool(problem.workload)
+    splits = [
+        best_split(problem, o.hosting, pool, problem.workload.forced)
+        for o in problem.options
+        if o.moved
+    ]
+    whole = {o.moved for o in problem.options}
+    distinct = [s for s in splits if s.moved and s.moved not in whole]
+    return min(distinct, key=lambda s: s.npv_usd) if distinct else None
+
+
+def _pool(workload: Workload) -> tuple[int, ...]:
+    proven = tuple(i for i in workload.movable if workload.types[i].proven)
+    return proven or workload.movable

@@ -1,0 +1,138 @@
+"""Evidence gathered for the verdict: odds, savings by query type, what would flip it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from weighbridge.economics.risk import Problem
+from weighbridge.planning.answers import Verdict
+from weighbridge.planning.assignment import best_split, work_shares_frac
+from weighbridge.planning.verdict import LABELS, Candidate, Evidence, TypeCost, judge
+from weighbridge.study.flips import break_evens, flip_sentences
+from weighbridge.study.options import STEADY_MONTHS, OptionStudy, study_central
+from weighbridge.study.pose import Facts, Posed
+from weighbridge.study.result import BreakEven, InformationValue
+from weighbridge.study.traffic import Traffic
+
+MEASURE_AT_MOST = 4
+LEFT_OUT = (
+    "taxes, financing and exchange-rate risk",
+    "model quality: no price moves a query type without proof that another model answers it",
+    "how throughput falls as the latency target tightens: one figure per replica stands for it",
+    "carbon, and noise from neighbours on shared hosts",
+    "discounts that a provider would grant when told of this study",
+)
+
+
+def draw_verdict(
+    facts: Facts,
+    posed: Posed,
+    options: Sequence[OptionStudy],
+    information: Sequence[InformationValue],
+) -> tuple[Verdict, Mapping[str, list[BreakEven]]]:
+    """The verdict, and the break-evens of every option that it was drawn from."""
+    problem, traffic, engines = posed.problem, posed.traffic, facts.catalog.engines.values()
+    found = {o.option.id: break_evens(problem, o.option, o.result.payback) for o in options[1:]}
+    rival = rival_of(options)
+    flips = (
+        flip_sentences(found[rival.option.id], LABELS[rival.option.id]) if rival is not None else ()
+    )
+    evidence = Evidence(
+        candidates=tuple(_candidate(o) for o in options),
+        standings=traffic.standings,
+        type_costs=_type_costs(problem, options),
+        flips_when=flips[:3],
+        measure_next=_measure_next(traffic, information),
+        engines=tuple(
+            f"{e.name}: {e.note}" if e.note else e.name
+            for e in engines
+            if e.production_multi_user and e.status == "active"
+        ),
+        engine_warnings=tuple(
+            f"{e.name}: {e.warning}"
+            for e in engines
+            if not e.production_multi_user or e.status != "active"
+        ),
+        left_out=LEFT_OUT,
+        horizon_months=problem.settings.horizon_months,
+        as_of=facts.as_of,
+    )
+    return judge(evidence), found
+
+
+def rival_of(options: Sequence[OptionStudy]) -> OptionStudy | None:
+    """The best alternative to the API: feasible first, then least mean cost; None without one."""
+    others = [o for o in options if o.option.id != "api"]
+    feasible = [o for o in others if o.result.feasible]
+    return min(feasible or others, key=lambda o: o.mean_npv_usd, default=None)
+
+
+def _candidate(o: OptionStudy) -> Candidate:
+    payback = o.result.payback
+    return Candidate(
+        id=o.option.id,
+        hosting=o.option.hosting,
+        moved=o.result.moved_types,
+        feasible=o.result.feasible,
+        obstacles=o.result.infeasible_because,
+        mean_npv_usd=o.mean_npv_usd,
+        cheapest_probability=o.result.cheapest_probability,
+        beats_api_probability=o.beats_api_probability,
+        expected_regret_usd=o.result.expected_regret_usd,
+        steady_usd_per_month=o.result.steady_usd_per_month,
+        payback_month=payback.plain_month if payback else None,
+    )
+
+
+def _type_costs(problem: Problem, options: Sequence[OptionStudy]) -> tuple[TypeCost, ...]:
+    """Steady money by query type, under the best split of everything that may move."""
+    whole = problem.workload.whole
+    api_steady = options[0].result.steady_usd_per_month
+    growth = api_steady / whole.api_usd_per_month if whole.api_usd_per_month else 0.0
+    moved, share_usd = _fleet_share_usd(problem, options)
+    costs = []
+    for i, t in enumerate(problem.workload.types):
+        api_usd = t.api_usd_per_month * growth
+        costs.append(
+            TypeCost(
+                label=t.label,
+                api_usd_per_month=api_usd,
+                saving_usd_per_month=api_usd - share_usd[i] if i in share_usd else 0.0,
+                in_split=i in moved,
+                tokens_share_frac=t.total_tokens / whole.total_tokens,
+            )
+        )
+    return tuple(costs)
+
+
+def _fleet_share_usd(
+    problem: Problem, options: Sequence[OptionStudy]
+) -> tuple[frozenset[int], dict[int, float]]:
+    """Each type's share, by work, of the steady cost of the fleet that would serve it."""
+    feasible = [o.option for o in options if o.option.moved and o.result.feasible]
+    hostings = {o.hosting for o in feasible}
+    splits = [
+        best_split(problem, h, problem.workload.movable, problem.workload.forced)
+        for h in sorted(hostings)
+    ]
+    best = min(splits, key=lambda s: s.npv_usd, default=None)
+    if best is None or not best.moved:
+        return frozenset(), {}
+    steady = study_central(problem, best.hosting, best.moved)[-STEADY_MONTHS:].mean()
+    shares = work_shares_frac(problem, best.moved)
+    return frozenset(best.moved), {i: float(steady) * share for i, share in shares.items()}
+
+
+def _measure_next(traffic: Traffic, information: Sequence[InformationValue]) -> tuple[str, ...]:
+    worth = [
+        f"{i.label}: {i.how_to_measure} (worth up to ${i.value_usd:,.0f} to this choice)"
+        for i in information
+        if not i.how_to_measure.startswith("no measurement")
+    ]
+    unknown = [s.label for s in traffic.standings.values() if s.demand.replaceable == "unknown"]
+    quality = (
+        [f"whether the candidate answers {unknown[0]} well enough, and so on down the list"]
+        if unknown
+        else []
+    )
+    return tuple((worth + quality)[:MEASURE_AT_MOST])
