@@ -1,0 +1,1 @@
+"""The analyses behind a profile: portable expressions, their execution, and pure arithmetic."""
