@@ -1,0 +1,375 @@
+"""Exact list cost of requests: integers all the way, one rounding at the end.
+
+A cost is the sum over four disjoint buckets (uncached input, cache reads, cache writes, output) of
+tokens times the rate of that instant, service tier and long-context band; the band is chosen by the
+request's whole input, which is why sums of requests cannot be priced. The exact sum is rounded
+once, half to even, at 10^-12 US dollars: the same in `request_cost_usd` and in `price_batch`.
+
+Outside these buckets, and so outside the cost: audio, images, documents, searches, fees per
+request, cache writes kept for an hour at their own price, reasoning or citations billed apart from
+output. `ModelPrices.fees_left_out` names them for each model.
+
+A model without a price, or a bucket in use without one, makes a request unpriced: never $0.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weighbridge.catalog.price_tables import (
+    MICROSECONDS_PER_DAY,
+    ModelPrices,
+    PriceCell,
+    TokenRates,
+    microseconds_of,
+    service_tier_of,
+)
+from weighbridge.catalog.prices import PriceBook
+from weighbridge.units import CatalogError, InputError
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+BUCKETS = ("uncached_input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
+
+_RATE_DECIMALS = 18  # a price per million tokens in steps of 10^-18 is 10^-24 dollars a token
+_FINE = 10**12  # 10^-24 dollars in 10^-12 dollars
+_INT64_MAX = 2**63 - 1
+_SUMMABLE = 2**60  # four such counts add up within int64
+_BLOCK_ROWS = 65_536  # keeps a block's columns in cache
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBuckets:
+    """Disjoint tokens of one request; reasoning lies inside output."""
+
+    uncached_input_tokens: int
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenColumns:
+    """Disjoint tokens of many requests, one int64 array a bucket."""
+
+    uncached_input: Ints
+    cache_read: Ints
+    cache_write: Ints
+    output: Ints
+
+    def in_order(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """The columns in the order of `BUCKETS`."""
+        return self.uncached_input, self.cache_read, self.cache_write, self.output
+
+    def rows(self, where: slice) -> TokenColumns:
+        """A stretch of rows."""
+        return TokenColumns(*(column[where] for column in self.in_order()))
+
+
+@dataclass(frozen=True, slots=True)
+class PriceKey:
+    """What decides which table prices a row."""
+
+    provider: str | None
+    model: str
+    service_tier: str | None = None
+
+
+@lru_cache(maxsize=65_536)
+def _fine_rates(rates: TokenRates) -> tuple[int | None, ...]:
+    """Rates of the four buckets in 10^-24 dollars a token, as whole numbers."""
+    fine: list[int | None] = []
+    for rate in rates.in_order():
+        if rate is None:
+            fine.append(None)
+            continue
+        numerator, denominator = rate.as_integer_ratio()
+        whole, rest = divmod(numerator * 10**_RATE_DECIMALS, denominator)
+        if rest:
+            raise CatalogError(f"price {rate} USD/Mtok has more than {_RATE_DECIMALS} decimals")
+        fine.append(whole)
+    return tuple(fine)
+
+
+def _rounded_cost(rates: TokenRates, tokens: Sequence[int]) -> int | None:
+    """Cost in 10^-12 dollars, half to even; None where a bucket in use has no price."""
+    cost = 0
+    for rate, count in zip(_fine_rates(rates), tokens, strict=True):
+        if rate is None and count:
+            return None
+        cost += (rate or 0) * count
+    whole, rest = divmod(cost, _FINE)
+    return whole + (2 * rest > _FINE or (2 * rest == _FINE and whole % 2 == 1))
+
+
+def request_cost_usd(
+    prices: ModelPrices, at: dt.datetime, tokens: TokenBuckets, service_tier: str | None = None
+) -> Decimal:
+    """Exact list cost [USD] of one request at the price of its instant, in steps of 10^-12.
+
+    Parameters
+    ----------
+    prices : ModelPrices
+        Tables of the model that answered.
+    at : datetime
+        Aware instant at which the request was sent.
+    tokens : TokenBuckets
+        Disjoint token counts [tokens].
+    service_tier : str, optional
+        Tier that served it; a tier without a price of its own costs the standard price.
+
+    Raises
+    ------
+    InputError
+        Naive instant, negative tokens, or a tier that prices are not kept for.
+    CatalogError
+        A bucket in use has no listed price.
+    """
+    if at.utcoffset() is None:
+        raise InputError("request", "at", f"is {at}, without a time zone", "give an aware instant")
+    tier = service_tier_of(service_tier)
+    if tier is None:
+        raise InputError("request", "service_tier", f"is {service_tier!r}", "name a known tier")
+    counts = [getattr(tokens, bucket) for bucket in BUCKETS]
+    for bucket, count in zip(BUCKETS, counts, strict=True):
+        if count < 0:
+            raise _negative("request", bucket, count)
+    cell = prices.cell_at(microseconds_of(at), tier)
+    rates = cell.rates_for(sum(counts[:3]))
+    cost = None if rates.is_empty else _rounded_cost(rates, counts)
+    if cost is None:
+        raise CatalogError(
+            f"{prices.provider} {prices.model}: a bucket in use has no listed price at {at}"
+        )
+    return Decimal((0, tuple(int(digit) for digit in str(cost)), -12))
+
+
+def _negative(where: str, field: str, count: int) -> InputError:
+    return InputError(
+        where,
+        field,
+        f"is {count}: buckets are disjoint and none can be negative",
+        "where cached tokens exceed input tokens the source contradicts itself: reject the row",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _RateTable:
+    """Rates of all keys over the batch's time span, flat, for look-up by array.
+
+    `lookup[key, period, window]` is a cell; cell `c` owns bands `first_band[c]` and on, one more
+    for each of `thresholds[c]` that the input exceeds. Cell 0 has no price.
+    """
+
+    boundaries_us: Ints
+    day_boundaries_us: Ints
+    lookup: NDArray[np.intp]
+    cells: tuple[PriceCell | None, ...]
+    first_band: NDArray[np.intp]
+    thresholds: Ints
+    rates: Ints  # (4, n_bands) in 10^-12 dollars a token; 0 where too fine or missing
+    needs_care: Ints  # (n_bands,) bits 0-3: bucket has no price; bits 4-7: finer than 10^-12
+    max_tokens: Ints  # (n_bands,) tokens in all up to which int64 holds the cost
+    unpriced: Bools  # (n_bands,)
+
+
+class _TableMaker:
+    """Collects cells and bands while a `_RateTable` is laid out."""
+
+    def __init__(self) -> None:
+        self.cells: list[PriceCell | None] = [None]
+        self._index: dict[int, int] = {}
+        self.first_band = [0]
+        self.thresholds: list[tuple[int, ...]] = [()]
+        self.bands: list[TokenRates] = [TokenRates(None, None, None, None)]
+
+    def index_of(self, cell: PriceCell) -> int:
+        """Index of a cell, added on first sight."""
+        if id(cell) not in self._index:
+            self._index[id(cell)] = len(self.cells)
+            self.cells.append(cell)
+            self.first_band.append(len(self.bands))
+            self.thresholds.append(tuple(band.above_input_tokens for band in cell.bands[1:]))
+            self.bands.extend(band.rates for band in cell.bands)
+        return self._index[id(cell)]
+
+    def padded_thresholds(self) -> Ints:
+        """Thresholds of each cell, filled up with one that no input exceeds."""
+        width = max(len(row) for row in self.thresholds)
+        padded = np.full((len(self.thresholds), width), _INT64_MAX, dtype=np.int64)
+        for index, row in enumerate(self.thresholds):
+            padded[index, : len(row)] = row
+        return padded
+
+
+def _boundaries(found: Sequence[ModelPrices | None], first_us: int, last_us: int) -> list[int]:
+    """Price changes inside the batch; the first entry stands for its beginning."""
+    starts = {us for prices in found if prices is not None for us in prices.starts_us}
+    return [first_us, *sorted(us for us in starts if first_us < us <= last_us)]
+
+
+def _lay_out(book: PriceBook, keys: Sequence[PriceKey], span_us: tuple[int, int]) -> _RateTable:
+    found = [book.find(key.provider, key.model) for key in keys]
+    tiers = [service_tier_of(key.service_tier) for key in keys]
+    starts_us = _boundaries(found, *span_us)
+    days_us = sorted({0, *(us for p in found if p is not None for us in p.day_starts_us)})
+    maker = _TableMaker()
+    lookup = np.zeros((len(keys), len(starts_us), len(days_us)), dtype=np.intp)
+    for k, (prices, tier) in enumerate(zip(found, tiers, strict=True)):
+        if prices is None or tier is None:
+            continue
+        for p, start_us in enumerate(starts_us):
+            midnight_us = start_us - start_us % MICROSECONDS_PER_DAY
+            for d, day_us in enumerate(days_us):
+                lookup[k, p, d] = maker.index_of(prices.cell_at(midnight_us + day_us, tier))
+    return _filled(maker, lookup, (starts_us, days_us))
+
+
+def _filled(
+    maker: _TableMaker, lookup: NDArray[np.intp], edges_us: tuple[list[int], list[int]]
+) -> _RateTable:
+    n_bands = len(maker.bands)
+    rates = np.zeros((4, n_bands), dtype=np.int64)
+    care = np.zeros(n_bands, dtype=np.int64)
+    most = np.empty(n_bands, dtype=np.int64)
+    for index, band in enumerate(maker.bands):
+        for bucket, rate in enumerate(_fine_rates(band)):
+            if rate is None:
+                care[index] |= 1 << bucket
+            elif rate % _FINE or rate // _FINE > _INT64_MAX:
+                care[index] |= 16 << bucket
+            else:
+                rates[bucket, index] = rate // _FINE
+        most[index] = _INT64_MAX // max(1, int(rates[:, index].max()))
+    return _RateTable(
+        boundaries_us=np.asarray(edges_us[0][1:], dtype=np.int64),
+        day_boundaries_us=np.asarray(edges_us[1][1:], dtype=np.int64),
+        lookup=lookup,
+        cells=tuple(maker.cells),
+        first_band=np.asarray(maker.first_band, dtype=np.intp),
+        thresholds=maker.padded_thresholds(),
+        rates=rates,
+        needs_care=care,
+        max_tokens=most,
+        unpriced=np.asarray([band.is_empty for band in maker.bands]),
+    )
+
+
+def _cells_of(table: _RateTable, key_index: Ints, started_at_us: Ints) -> NDArray[np.intp]:
+    period: NDArray[np.intp] | int = 0
+    window: NDArray[np.intp] | int = 0
+    if table.boundaries_us.size:
+        period = np.searchsorted(table.boundaries_us, started_at_us, side="right")
+    if table.day_boundaries_us.size:
+        into_day_us = started_at_us % MICROSECONDS_PER_DAY
+        window = np.searchsorted(table.day_boundaries_us, into_day_us, side="right")
+    cells: NDArray[np.intp] = table.lookup[key_index, period, window]
+    return cells
+
+
+def _price_block(
+    table: _RateTable, cells: NDArray[np.intp], tokens: TokenColumns, first_row: int
+) -> tuple[Ints, Bools]:
+    columns = tokens.in_order()
+    input_tokens = columns[0] + columns[1] + columns[2]
+    bands = table.first_band[cells]
+    for step in range(table.thresholds.shape[1]):
+        bands += input_tokens > table.thresholds[cells, step]
+    costs = np.zeros(len(cells), dtype=np.int64)
+    for rates, column in zip(table.rates, columns, strict=True):
+        costs += rates[bands] * column
+    priced = ~table.unpriced[bands]
+    used = sum((column > 0).astype(np.int64) << bit for bit, column in enumerate(columns))
+    care = table.needs_care[bands]
+    slow = (care & (used * 17)) != 0
+    slow |= input_tokens + columns[3] > table.max_tokens[bands]
+    for row in np.flatnonzero(slow & priced):
+        cell = table.cells[cells[row]]
+        assert cell is not None
+        counts = [int(column[row]) for column in columns]
+        cost = _rounded_cost(cell.rates_for(sum(counts[:3])), counts)
+        priced[row] = cost is not None
+        costs[row] = _storable(cost or 0, first_row + int(row))
+    costs[~priced] = 0
+    return costs, priced
+
+
+def _storable(cost: int, row: int) -> int:
+    if cost > _INT64_MAX:
+        raise InputError(
+            f"usage row {row}",
+            "tokens",
+            f"would cost ${cost / 10**12:,.0f} in one request, above what a ledger can hold",
+            "check the token counts of this row",
+        )
+    return cost
+
+
+def _check(n_keys: int, key_index: Ints, started_at_us: Ints, tokens: TokenColumns) -> None:
+    n_rows = len(key_index)
+    for name, column in zip(BUCKETS, tokens.in_order(), strict=True):
+        if len(column) != n_rows or len(started_at_us) != n_rows:
+            raise InputError("usage", name, "has another length", "give one value a row")
+        if n_rows and (least := int(column.min())) < 0:
+            raise _negative(f"usage row {int(column.argmin())}", name, least)
+        if n_rows and (most := int(column.max())) >= _SUMMABLE:
+            where = f"usage row {int(column.argmax())}"
+            raise InputError(where, name, f"is {most}", "no request has 10^18 tokens: reject it")
+    if n_rows and (int(key_index.min()) < 0 or int(key_index.max()) >= n_keys):
+        raise InputError("usage", "key_index", "points outside the keys", f"use 0 to {n_keys - 1}")
+
+
+def price_batch(
+    book: PriceBook,
+    keys: Sequence[PriceKey],
+    key_index: Ints,
+    started_at_us: Ints,
+    tokens: TokenColumns,
+) -> tuple[Ints, Bools]:
+    """Exact list cost of many requests, each at the price of its own instant.
+
+    Parameters
+    ----------
+    book : PriceBook
+        Prices in force.
+    keys : sequence of PriceKey
+        Distinct (provider, model, service tier) of the batch.
+    key_index : int64 array
+        Which key each row has.
+    started_at_us : int64 array
+        Microseconds since 1970-01-01T00:00Z at which each request was sent.
+    tokens : TokenColumns
+        Disjoint token counts [tokens].
+
+    Returns
+    -------
+    tuple of int64 array and bool array
+        Cost in 10^-12 USD, and whether the row has a price. A row without one has cost 0 there,
+        which means nothing; a free model is priced at 0.
+
+    Raises
+    ------
+    InputError
+        Negative tokens, 2^60 tokens or more in a bucket, arrays of unequal length, or a request
+        that costs more than int64 holds (9.2 million USD).
+    """
+    _check(len(keys), key_index, started_at_us, tokens)
+    n_rows = len(key_index)
+    costs, priced = np.zeros(n_rows, dtype=np.int64), np.zeros(n_rows, dtype=np.bool_)
+    if not n_rows:
+        return costs, priced
+    span_us = int(started_at_us.min()), int(started_at_us.max())
+    table = _lay_out(book, keys, span_us)
+    for first in range(0, n_rows, _BLOCK_ROWS):
+        rows = slice(first, first + _BLOCK_ROWS)
+        cells = _cells_of(table, key_index[rows], started_at_us[rows])
+        costs[rows], priced[rows] = _price_block(table, cells, tokens.rows(rows), first)
+    return costs, priced
