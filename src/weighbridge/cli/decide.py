@@ -179,7 +179,7 @@ def write_outputs(
     study: Study, usage: Path | None, scenario: Scenario, outputs: Outputs, tell: Progress
 ) -> list[Path]:
     """Every file asked for; none is left half-written."""
-    from weighbridge.report.files import study_to_json, write_csv
+    from weighbridge.report.files import study_to_json, write_tables
     from weighbridge.report.html import render_html
 
     written = []
@@ -192,8 +192,8 @@ def write_outputs(
         replace_file(outputs.json, study_to_json(study))
         written.append(outputs.json)
     if outputs.csv is not None:
-        write_csv(study, outputs.csv)
-        written.append(outputs.csv)
+        with told_where(outputs.csv):
+            written.extend(write_tables(study, outputs.csv))
     if outputs.focus is not None and usage is not None:
         from weighbridge.cli.focus import focus_csv
 
@@ -203,13 +203,19 @@ def write_outputs(
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write beside the target and rename over it, so that a failure leaves the old file."""
-    draft = path.with_name(f".{path.name}.part")
+    """Write a file whole or not at all."""
+    from weighbridge.report.files import write_whole
+
+    with told_where(path):
+        write_whole(path, content)
+
+
+@contextmanager
+def told_where(path: Path) -> Iterator[None]:
+    """A failure to write, as an error that names the place."""
     try:
-        draft.write_bytes(content)
-        draft.replace(path)
+        yield
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise InputError(
             str(path), "", f"cannot be written ({error.strerror})", "name another place"
         ) from None

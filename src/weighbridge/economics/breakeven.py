@@ -14,8 +14,9 @@ from weighbridge.economics.lines import total_usd
 from weighbridge.economics.options import Case, Option, Settings, option_lines
 from weighbridge.economics.risk import Problem, saving_usd
 
-SEARCH = np.geomspace(1e-4, 1e4, 801)
-BISECTIONS = 60
+SEARCH = np.geomspace(1e-3, 1e3, 361)
+BISECTIONS = 40
+NEARBY = np.geomspace(0.1, 10.0, 81)
 DRAWS_AT_ONCE = 16
 
 
@@ -66,24 +67,40 @@ def along_ratio(problem: Problem, option: Option, *names: str) -> Crossing:
     return crossings(saving, SEARCH)
 
 
+def along_ratio_on_average(problem: Problem, option: Option, name: str, u: Floats) -> Crossing:
+    """Break-even of the mean saving over draws, as a multiple of one input in every draw.
+
+    `u` are the uniforms of the draws, shape (n_uncertain, n_draws). Between the points of the
+    search the mean saving is taken as straight over the logarithm of the ratio.
+    """
+    drawn = problem.beliefs.from_probabilities(u)
+    cells = {key: values[None, :] for key, values in drawn.arrays.items()}
+    cells[name] = cells[name] * NEARBY[:, None]
+    worth = saving_usd(problem, Inputs(cells), option)
+    mean = np.broadcast_to(worth, (NEARBY.size, u.shape[1])).mean(axis=1)
+    changes = np.flatnonzero((mean[:-1] > 0) != (mean[1:] > 0))
+    part = mean[changes] / (mean[changes] - mean[changes + 1])
+    logs = np.log(NEARBY)
+    roots = np.exp(logs[changes] + part * (logs[changes + 1] - logs[changes]))
+    return Crossing(tuple(float(r) for r in roots), bool(mean[0] > 0))
+
+
 def along_utilization(problem: Problem, option: Option) -> Crossing:
     """Break-even as the utilisation that the serving replicas would have to reach [fraction].
 
     The fleet is sized by utilisation instead of by peak, in parts of a replica and without a
     minimum: the question is what the hardware must earn, not what can be bought.
     """
-    central = problem.beliefs.central().replaced(n_min_replicas=0.0)
+    central = problem.beliefs.central()
 
     def saving(utilization: Floats) -> Floats:
-        worth = [
-            saving_usd(_at_utilization(problem, float(x)), central, option) for x in utilization
-        ]
-        return np.array([float(x) for x in worth])
+        inputs = central.replaced(n_min_replicas=np.zeros_like(utilization))
+        return saving_usd(_at_utilization(problem, utilization), inputs, option)
 
     return crossings(saving, np.geomspace(0.001, 1.0, 121))
 
 
-def _at_utilization(problem: Problem, utilization_frac: float) -> Problem:
+def _at_utilization(problem: Problem, utilization_frac: Floats) -> Problem:
     old = problem.settings
     sizing = Sizing(whole_replicas=False, utilization_frac=utilization_frac)
     settings = Settings(old.horizon_months, sizing, old.upkeep_basis, old.commitment)

@@ -28,12 +28,12 @@ class Sizing:
     ----------
     whole_replicas : bool
         Round replicas up; False reproduces published models that divide.
-    utilization_frac : float or None
+    utilization_frac : float, array of shape S or None
         Replaces peak and headroom where given.
     """
 
     whole_replicas: bool = True
-    utilization_frac: float | None = None
+    utilization_frac: float | Floats | None = None
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""."""
+"""The one place that joins the rooms into an answer."""

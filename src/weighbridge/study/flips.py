@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from weighbridge.economics.breakeven import Crossing, along_ratio, along_utilization
+import numpy as np
+
+from weighbridge.economics.breakeven import (
+    Crossing,
+    along_ratio,
+    along_ratio_on_average,
+    along_utilization,
+)
+from weighbridge.economics.inputs import quasi_random
 from weighbridge.economics.options import Option
 from weighbridge.economics.risk import Problem
 from weighbridge.study.result import BreakEven, Payback
 from weighbridge.units import TOKENS_PER_MTOK
 
-NEAR_RATIO = 10.0  # a change beyond tenfold is not called a flip worth watching
+FLIP_DRAWS = 512
+FLIP_SEED = 0  # flips are told to two digits: the same few draws for every study will do
 
 
 def blended_usd_per_mtok(problem: Problem) -> float:
@@ -94,21 +103,25 @@ def _note(crossing: Crossing, show: Callable[[float], str]) -> str:
     return f"crosses {len(crossing.values)} times, as whole replicas are added: {shown}"
 
 
-def flip_sentences(found: list[BreakEven], name: str) -> tuple[str, ...]:
-    """What change of one quantity alone would flip the comparison with the API, nearest first."""
+def flip_sentences(problem: Problem, option: Option, name: str) -> tuple[str, ...]:
+    """What change of one quantity alone would flip the mean comparison with the API, nearest first.
+
+    The break-evens above are of the central case; a verdict rests on the mean over draws, and so
+    does what flips it.
+    """
+    rng = np.random.default_rng(FLIP_SEED)
+    u = quasi_random(len(problem.beliefs.uncertain), FLIP_DRAWS, rng)
     words = {
-        "volume": "traffic",
-        "api_price": "the API's blended price",
-        "gpu_price": "the GPU's price",
+        "demand_multiplier_ratio": "traffic",
+        "api_price_ratio": "the API's price",
+        _GPU_INPUT.get(option.hosting, ""): "the GPU's price",
     }
     rows = []
-    for b in found:
-        if b.quantity not in words or b.value is None or not b.today:
-            continue
-        ratio = b.value / b.today
-        if 1 / NEAR_RATIO <= ratio <= NEAR_RATIO:
+    for quantity, word in words.items():
+        crossing = along_ratio_on_average(problem, option, quantity, u) if quantity else None
+        if crossing is not None and crossing.values:
+            ratio = _nearest(crossing, 1.0)
             verb = "rises" if ratio > 1 else "falls"
-            rows.append(
-                (max(ratio, 1 / ratio), f"{words[b.quantity]} {verb} to {ratio:.2g}x today's")
-            )
-    return tuple(f"{text} ({name} against the API)" for _, text in sorted(rows))
+            text = f"{word} {verb} to {ratio:.2g} times today's ({name} against the API)"
+            rows.append((max(ratio, 1 / ratio), text))
+    return tuple(text for _, text in sorted(rows))

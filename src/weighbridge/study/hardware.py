@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from weighbridge.catalog.assumptions import load_assumptions
 from weighbridge.catalog.facts import Catalog, Gpu, Offer, Throughput, price_band
-from weighbridge.catalog.memory import n_gpus_to_fit
+from weighbridge.catalog.memory import KvDemand, n_gpus_to_fit
+from weighbridge.catalog.rows import Precision
 from weighbridge.economics.distributions import Fixed
 from weighbridge.study.beliefs import Finding, band
 from weighbridge.study.scenario import Scenario
 from weighbridge.study.traffic import Traffic
-from weighbridge.units import CatalogError, InputError
+from weighbridge.units import InputError
 
 DEFAULT_CANDIDATE = "llama-3.3-70b"
 DEFAULT_GPU = "h100-sxm"
-DEFAULT_PRECISION = "fp8"
+DEFAULT_PRECISION: Precision = "fp8"
+MEMORY_OVERHEAD_FRAC = 0.1  # activations, graphs and the engine itself; our judgement
+MIN_KV_TOKENS = 100_000  # fewest tokens in flight that are worth a replica; our judgement
 NEAREST_POINTS = 3
 REST_OF_SERVER_RATIO = 1.45  # watts of the whole server per watt of GPU
 
@@ -53,8 +56,8 @@ def choose_hardware(scenario: Scenario, catalog: Catalog, traffic: Traffic, wher
     return Hardware(candidate, gpu, basis, {**found, **prices}, unknown)
 
 
-def _choices(rows: Sequence[str] | dict[str, object] | object) -> str:
-    names = sorted(rows)  # type: ignore[call-overload]
+def _choices(rows: Iterable[str]) -> str:
+    names = sorted(rows)
     return f"choose one of {', '.join(names[:12])}{', …' if len(names) > 12 else ''}"
 
 
@@ -85,9 +88,10 @@ def _stated(
     return gpu, found, f"stated: {t.source}"
 
 
-def _fit(catalog: Catalog, candidate: str, gpu: Gpu, precision: str | None) -> int:
+def _fit(catalog: Catalog, candidate: str, gpu: Gpu, precision: Precision | None) -> int:
+    kv = KvDemand(min_kv_tokens=MIN_KV_TOKENS)
     model = catalog.models[candidate]
-    return int(n_gpus_to_fit(model, gpu, precision or DEFAULT_PRECISION))
+    return n_gpus_to_fit(model, gpu, precision or DEFAULT_PRECISION, MEMORY_OVERHEAD_FRAC, kv)
 
 
 def _measured(
@@ -169,10 +173,7 @@ def _guessed(
 ) -> tuple[Gpu, dict[str, Finding], str]:
     """No measurement near: the default band, on as many GPUs as the weights need."""
     gpu = catalog.gpus[scenario.gpu or DEFAULT_GPU]
-    try:
-        n_gpus = float(_fit(catalog, candidate, gpu, scenario.precision))
-    except CatalogError as error:
-        raise InputError("scenario", "gpu", str(error), "name a larger GPU") from None
+    n_gpus = float(_fit(catalog, candidate, gpu, scenario.precision))
     source = "weights and KV cache of the candidate against the GPU's memory"
     found = {
         "n_gpus_per_replica": Finding(Fixed(n_gpus), "catalog", source),

@@ -85,7 +85,7 @@ def _with_options(problem: Problem, scenario: Scenario, hardware: Hardware) -> P
         if hosting == "committed":
             options.append(Option("committed", "committed", ()))
         elif movable:
-            options.append(Option(hosting, hosting, movable))  # type: ignore[arg-type]
+            options.append(Option(hosting, hosting, movable))
     posed = replace(problem, options=tuple(options))
     split = _split(posed, scenario)
     if split is not None:

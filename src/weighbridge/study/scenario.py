@@ -13,6 +13,7 @@ import msgspec
 import yaml
 
 from weighbridge.catalog.assumptions import load_assumptions
+from weighbridge.catalog.rows import Precision
 from weighbridge.study.entries import known_assumption, read_belief
 from weighbridge.units import InputError
 
@@ -99,7 +100,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     price: Blend | None = None
     candidate: str | None = None
     gpu: str | None = None
-    precision: str | None = None
+    precision: Precision | None = None
     throughput: Throughput | None = None
     options: tuple[str, ...] = ("api", "managed", "rented", "owned", "hybrid")
     committed: CommittedOffer | None = None
@@ -323,6 +324,13 @@ def _check_exclusive(s: Scenario, where: str) -> None:
                 "is given beside utilization_frac, which already contains the peak",
                 "keep one of the two",
             )
+    if s.monthly_spend_usd is not None and "api_discount_frac" in s.assumptions:
+        raise InputError(
+            where,
+            "assumptions.api_discount_frac",
+            "is given beside monthly_spend_usd, which is what you pay, the discount in it",
+            "drop the discount, or state monthly_tokens instead of the spend",
+        )
     if s.mlops_fte is not None and "existing_mlops_fte" in s.assumptions:
         raise InputError(
             where,

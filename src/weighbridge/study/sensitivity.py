@@ -86,13 +86,13 @@ def surface_of(
     grid = surface(problem, x, y, n_draws, rng)
     ids = [option.id for option in problem.options]
     central = problem.beliefs.central()
-    x_scale, x_label = _telling(problem, x.name)
-    y_scale, y_label = _telling(problem, y.name)
+    x_name, x_scale, x_label = _telling(problem, x.name)
+    y_name, y_scale, y_label = _telling(problem, y.name)
     return Surface(
-        x_name=x.name,
+        x_name=x_name,
         x_label=x_label,
         x=grid.x * x_scale,
-        y_name=y.name,
+        y_name=y_name,
         y_label=y_label,
         y=grid.y * y_scale,
         saving_usd=grid.saving_usd,
@@ -104,14 +104,16 @@ def surface_of(
     )
 
 
-def _telling(problem: Problem, name: str) -> tuple[float, str]:
-    """Scale and label of an axis: ratios become what they are ratios of."""
+def _telling(problem: Problem, name: str) -> tuple[str, float, str]:
+    """Name, scale and label of an axis: ratios become what they are ratios of."""
     row = load_assumptions()[name]
     if name == "demand_multiplier_ratio":
-        return problem.workload.whole.total_tokens, "Traffic [tokens per month]"
+        tokens = problem.workload.whole.total_tokens
+        return "monthly_tokens", tokens, "Traffic [tokens per month]"
     if name == "api_price_ratio":
-        return blended_usd_per_mtok(problem), "Blended API price [USD per million tokens]"
-    return 1.0, f"{row.label} [{row.unit}]"
+        usd = blended_usd_per_mtok(problem)
+        return "blended_api_usd_per_mtok", usd, "Blended API price [USD per million tokens]"
+    return name, 1.0, f"{row.label} [{row.unit}]"
 
 
 def evenly(low: float, high: float, n: int) -> Floats:

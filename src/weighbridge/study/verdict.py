@@ -35,7 +35,7 @@ def draw_verdict(
     found = {o.option.id: break_evens(problem, o.option, o.result.payback) for o in options[1:]}
     rival = rival_of(options)
     flips = (
-        flip_sentences(found[rival.option.id], LABELS[rival.option.id]) if rival is not None else ()
+        flip_sentences(problem, rival.option, LABELS[rival.option.id]) if rival is not None else ()
     )
     evidence = Evidence(
         candidates=tuple(_candidate(o) for o in options),

@@ -1,0 +1,1 @@
+"""Dated, sourced facts: API prices, GPUs and offers, models, engines, throughput, assumptions."""

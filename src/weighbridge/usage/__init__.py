@@ -1,0 +1,1 @@
+"""What people already have, read in; and the analyses over a ledger."""
