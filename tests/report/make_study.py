@@ -1,5 +1,7 @@
 """A hand-made study that fills every field with plausible numbers, and its edge variants."""
 
+# ruff: noqa: E501  (tables of numbers read best with one row on one line)
+
 import dataclasses
 import datetime as dt
 from decimal import Decimal
@@ -135,7 +137,13 @@ OPTION_PARTS = {
     "hybrid": (
         "Split by query type",
         [
-            ("API tokens that stay", "tokens", {m: 26_000 - 6_000 * m for m in range(4)}, 13_900, 0.02),
+            (
+                "API tokens that stay",
+                "tokens",
+                {m: 26_000 - 6_000 * m for m in range(4)},
+                13_900,
+                0.02,
+            ),
             ("GPU rental", "gpus", {}, 8_700, 0.01),
             ("Supporting infrastructure", "supporting infrastructure", {}, 2_600, 0.01),
             ("Planning and first model", "deployment labour", {0: 33_000, 1: 33_000}, 0, 0.0),
@@ -250,15 +258,29 @@ def make_type_verdicts():
             "Nobody has shown that a smaller model's answers are accepted.",
             "200 graded pairs show at least 97 % acceptance",
         ),
-        "stay": Reason("quality-known-worse", "The candidate failed 11 of 60 graded pairs.", "a new candidate model"),
-        "must-move": Reason("residency", "Personal data of applicants must stay in the EU.", "the provider offers an EU endpoint"),
-        "blocked": Reason("no-type", "Requests carry no feature or template.", "clients name their template"),
+        "stay": Reason(
+            "quality-known-worse",
+            "The candidate failed 11 of 60 graded pairs.",
+            "a new candidate is graded",
+        ),
+        "must-move": Reason(
+            "residency",
+            "Personal data of applicants must stay in the EU.",
+            "the provider offers an EU endpoint",
+        ),
+        "blocked": Reason(
+            "no-type", "Requests carry no feature or template.", "clients name their template"
+        ),
     }
     return tuple(
         TypeVerdict(
             label=label,
             replaceable=replaceable,
-            evidence={"yes": "420 graded pairs, 98.3 % accepted", "no": "team's judgement", "unknown": ""}[replaceable],
+            evidence={
+                "yes": "420 graded pairs, 98.3 % accepted",
+                "no": "team's judgement",
+                "unknown": "",
+            }[replaceable],
             verdict=verdict,
             api_usd_per_month=cost,
             saving_usd_per_month=saving,
@@ -373,7 +395,9 @@ def make_naive():
 
 
 def quantiles(scale):
-    return Quantiles(120_000, 1.9 * scale, 0.2 * scale, scale, 4 * scale, 7 * scale, 19 * scale, 90 * scale)
+    return Quantiles(
+        120_000, 1.9 * scale, 0.2 * scale, scale, 4 * scale, 7 * scale, 19 * scale, 90 * scale
+    )
 
 
 def week(scale, *, missing=0):
@@ -399,7 +423,7 @@ def group(key, share, unpriced=0):
 
 
 def make_query_type(label, share):
-    parts = (label.split(" / ") + [None, None, None])[:3] if "/" in label else [None] * 3
+    parts = [*label.split(" / "), None, None, None][:3] if "/" in label else [None] * 3
     return QueryTypeProfile(
         tenant=parts[0],
         feature=parts[1],
@@ -560,6 +584,23 @@ def not_enough_evidence():
     )
 
 
+def without_forecast():
+    """Under seven days of log: no month is foretold, so no option has a price."""
+    study = not_enough_evidence()
+    return dataclasses.replace(
+        study,
+        options=(),
+        monthly_api_usd=float("nan"),
+        break_evens=(),
+        surface=None,
+        tornado=(),
+        information=(),
+        naive=None,
+        show_back=(),
+        control_prices=(),
+    )
+
+
 def with_infeasible_options():
     """Staying, because nothing else is allowed."""
     study = make_study()
@@ -606,6 +647,7 @@ VARIANTS = {
     "without_log": without_log,
     "without_surface": without_surface,
     "not_enough_evidence": not_enough_evidence,
+    "without_forecast": without_forecast,
     "with_infeasible_options": with_infeasible_options,
     "in_euro": in_euro,
     "hostile": hostile,

@@ -53,7 +53,7 @@ def _pieces_of_cell(row: int, column: int, square: Floats) -> list[Segment]:
         if (start > 0) != (end > 0):
             share = start / (start - end)
             crossings.append((column + c1 + share * (c2 - c1), row + r1 + share * (r2 - r1)))
-    if len(crossings) == 4 and (square.mean() > 0) == (square[0, 0] > 0):
+    if len(crossings) == 4 and (square.mean() > 0) != (square[0, 0] > 0):
         crossings = crossings[1:] + crossings[:1]
     return [
         (*first, *second) for first, second in zip(crossings[::2], crossings[1::2], strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,8 +27,12 @@ def money_of(study: Study) -> Money:
 
 
 def compared(study: Study) -> tuple[OptionResult, ...]:
-    """Options worth drawing: those that can be chosen at all."""
-    return tuple(option for option in study.options if option.feasible)
+    """Options worth drawing: open to choice and with a total, which a short log cannot give."""
+    return tuple(
+        option
+        for option in study.options
+        if option.feasible and math.isfinite(option.total_usd.p50)
+    )
 
 
 def _band_rows(option: OptionResult, band: BandSeries, rate_ratio: float) -> list[dict[str, Any]]:
@@ -195,11 +200,12 @@ def cumulative_cost(study: Study) -> Chart:
     money = money_of(study)
     options = compared(study)
     rival = rival_of(study)
-    banded = {options[0].id, rival.id}
+    rival_id = rival.id if rival else ""
+    banded = {options[0].id, rival_id}
     layers: list[Chart] = []
     for option in options:
         layers += _cumulative_layers(option, option.id in banded, money)
-    layers += _payback_layers(options, rival.id, money) + _end_labels(options, money)
+    layers += _payback_layers(options, rival_id, money) + _end_labels(options, money)
     return chart(
         f"Cumulative cost of each option over {study.horizon_months} months. "
         + " ".join(
@@ -211,12 +217,14 @@ def cumulative_cost(study: Study) -> Chart:
     )
 
 
-def rival_of(study: Study) -> OptionResult:
-    """The option that the verdict names, or, where that is the API, the likeliest to beat it."""
-    if study.verdict.option_id != "api":
-        return study.option(study.verdict.option_id)
+def rival_of(study: Study) -> OptionResult | None:
+    """The option that the verdict names, or, where that is the API, the likeliest to beat it.
+
+    None where the API is alone.
+    """
     others = [option for option in compared(study) if option.id != "api"]
-    return max(others, key=lambda option: option.cheapest_probability, default=study.options[0])
+    named = [option for option in others if option.id == study.verdict.option_id]
+    return max(named or others, key=lambda option: option.cheapest_probability, default=None)
 
 
 def _cumulative_layers(option: OptionResult, banded: bool, money: Money) -> list[Chart]:
@@ -283,7 +291,7 @@ def _end_labels(options: Sequence[OptionResult], money: Money) -> list[Chart]:
     return [
         {
             "data": rows(labels),
-            "mark": {"type": "text", "align": "left", "dx": 8, "fontWeight": "bold"},
+            "mark": {"type": "text", "align": "left", "dx": 8, "fontWeight": "bold", "limit": 230},
             "encoding": {
                 "x": {"field": "month", "type": "quantitative"},
                 "y": {"field": "place", "type": "quantitative"},
@@ -373,7 +381,7 @@ def _fleet_labels(options: Sequence[OptionResult], places: list[float], month: i
         )
     return {
         "data": rows(labels),
-        "mark": {"type": "text", "align": "left", "dx": 8, "fontWeight": "bold"},
+        "mark": {"type": "text", "align": "left", "dx": 8, "fontWeight": "bold", "limit": 230},
         "encoding": {
             "x": {"field": "month", "type": "quantitative"},
             "y": {"field": "load", "type": "quantitative"},

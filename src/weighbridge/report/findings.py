@@ -22,11 +22,18 @@ def findings(study: Study) -> Mapping[str, str]:
         "views": _views,
         "assumptions": _assumptions,
     }
-    return {name: make(study) for name, make in makers.items()}
+    priced = bool(compared(study))
+    return {
+        name: make(study)
+        for name, make in makers.items()
+        if priced or name not in {"time", "views"}
+    }
 
 
 def _options(study: Study) -> str:
     options, money = compared(study), money_of(study)
+    if not options:
+        return "No month could be foretold, and so no option has a price yet"
     least = min(options, key=lambda option: option.total_usd.p50)
     api = options[0]
     span = f"{study.horizon_months} months"
@@ -42,7 +49,9 @@ def _options(study: Study) -> str:
 
 def _time(study: Study) -> str:
     rival = rival_of(study)
-    if rival.payback is None:
+    if study.verdict.decision == "not-enough-evidence":
+        return "What the options would cost if these inputs held; it is not yet a forecast"
+    if rival is None or rival.payback is None:
         return f"What the API costs, month by month, over {study.horizon_months} months"
     if rival.payback.plain_month is None:
         return f"{rival.label}: not paid back within {study.horizon_months} months"
@@ -113,7 +122,7 @@ def _traffic(study: Study) -> str:
 
 
 def _views(study: Study) -> str:
-    rival, money = rival_of(study), money_of(study)
+    rival, money = rival_of(study) or study.options[0], money_of(study)
     steady = money.short(rival.steady_usd_per_month)
     return f"Where the money goes: {rival.label}, {steady} a month once steady"
 

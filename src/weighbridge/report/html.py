@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 MOST_ROWS = 60
+CHARTS = ("monthly", "cumulative", "stack", "surface", "waterfall", "concentration", "week")
 
 
 def render_html(study: Study) -> str:
@@ -24,9 +25,8 @@ def render_html(study: Study) -> str:
 
     money = charts.money_of(study)
     drawn = {
-        name: Markup(render_svg(chart, name))  # noqa: S704  (made by us, text escaped by Vega)
+        name: Markup(render_svg(chart, name)) if chart else ""  # noqa: S704  (Vega escapes text)
         for name, chart in _charts(study).items()
-        if chart is not None
     }
     page: str = (
         _environment()
@@ -49,7 +49,7 @@ def render_html(study: Study) -> str:
 
 def _chosen(study: Study) -> Any:
     """The option that the verdict names; None where there is not enough evidence for one."""
-    if study.verdict.decision == "not-enough-evidence":
+    if study.verdict.decision == "not-enough-evidence" or not study.options:
         return None
     return study.option(study.verdict.option_id)
 
@@ -58,13 +58,15 @@ def _charts(study: Study) -> dict[str, charts.Chart | None]:
     money = charts.money_of(study)
     labels = {option.id: option.label for option in study.options}
     made: dict[str, charts.Chart | None] = {
-        "monthly": charts.monthly_cost(study),
-        "cumulative": charts.cumulative_cost(study),
-        "stack": charts.cost_stack(study),
+        **dict.fromkeys(CHARTS),
         "utilization": charts.utilization(study),
         "tornado": charts.tornado(study),
         "information": charts.information_value(study.information, money),
     }
+    if charts.compared(study):
+        made["monthly"] = charts.monthly_cost(study)
+        made["cumulative"] = charts.cumulative_cost(study)
+        made["stack"] = charts.cost_stack(study)
     if study.surface is not None:
         made["surface"] = charts.break_even_surface(study.surface, labels, money)
     if study.naive is not None:

@@ -39,7 +39,7 @@ def whisker(band: Band, highest_usd: float) -> Whisker:
 
 def highest_total_usd(study: Study) -> float:
     """Highest P90 total of all options that can be chosen [USD]."""
-    return max(option.total_usd.p90 for option in compared(study))
+    return max((option.total_usd.p90 for option in compared(study)), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def _parts(study: Study, width: int, report_path: str | None) -> list[Renderable
         Text(""),
         *_reasons(study, width),
         Text(""),
-        _options(study),
+        *([_options(study)] if compared(study) else []),
         *_closed(study, width),
         Text(""),
         *_money_lines(study, width),
@@ -65,7 +65,7 @@ def _parts(study: Study, width: int, report_path: str | None) -> list[Renderable
         *_rerun(study, width),
     ]
     if report_path is not None:
-        parts.append(Text.assemble(("Report ", "bold"), (report_path, "underline")))
+        parts.append(Text.assemble(("Report: ", "bold"), (report_path, "underline")))
     return parts
 
 
@@ -155,7 +155,7 @@ def _closed(study: Study, width: int) -> list[Text]:
     return [
         line
         for sentence in sentences[:3]
-        for line in _wrapped("Not open to you ", sentence, width, 2, "dim")
+        for line in _wrapped("Not open to you: ", sentence, width, 2, "dim")
     ]
 
 
@@ -166,7 +166,7 @@ def _money_lines(study: Study, width: int) -> list[Text]:
     if naive is not None:
         label = study.option(naive.option_id).label
         lines += _wrapped(
-            "Hidden cost ",
+            "Hidden cost: ",
             f"{label}: {money.short(naive.naive_option_usd_per_month)} a month by simple "
             f"arithmetic, {money.short(naive.full_option_usd_per_month)} in full (API: "
             f"{money.short(naive.naive_api_usd_per_month)}, in full "
@@ -181,7 +181,7 @@ def _money_lines(study: Study, width: int) -> list[Text]:
     ]
     if points:
         label = study.option(study.break_evens[0].option_id).label
-        lines += _wrapped("Break-even ", f"{label}: {'; '.join(points[:N_BREAK_EVENS])}", width, 2)
+        lines += _wrapped("Break-even: ", f"{label}: {'; '.join(points[:N_BREAK_EVENS])}", width, 2)
     return lines
 
 
@@ -196,7 +196,7 @@ def _types(study: Study, width: int) -> list[Text]:
         return []
     rest = len(movers) - N_TYPES
     more = f"; and {rest} more" if rest > 0 else ""
-    return _wrapped("Moves, saving a month ", f"{'; '.join(movers[:N_TYPES])}{more}", width, 2)
+    return _wrapped("Moves, saving a month: ", f"{'; '.join(movers[:N_TYPES])}{more}", width, 2)
 
 
 def _titled(title: str, sentences: Sequence[str], width: int) -> list[Text]:
@@ -205,11 +205,11 @@ def _titled(title: str, sentences: Sequence[str], width: int) -> list[Text]:
     if not sentences:
         return []
     bullets = [line for item in sentences for line in _wrapped("", f"  {item}", width, 1)]
-    return [Text(title, style="bold"), *bullets]
+    return [Text(f"{title}:", style="bold"), *bullets]
 
 
 def _rerun(study: Study, width: int) -> list[Text]:
     rerun = study.verdict.rerun
     triggers = "; ".join(rerun.triggers)
     when = rerun.on.isoformat()
-    return _wrapped("Run again ", f"on {when}, or when {triggers}" if triggers else when, width, 2)
+    return _wrapped("Run again: ", f"{when}, or when {triggers}" if triggers else when, width, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from weighbridge.charts import Money, percent, short_number
+from weighbridge.charts import Money, input_text, percent, short_number
 from weighbridge.study.result import Payback
 
 NOTHING = "\N{EN DASH}"
@@ -66,11 +66,14 @@ def quantity(value: float | None, unit: str) -> str:
 
 
 def spread(p10: float, p90: float, unit: str) -> str:
-    """P10 to P90, or that there is no spread."""
+    """P10 to P90 in the unit of the figure that stands beside it, or that there is no spread.
+
+    >>> spread(1.9, 3.9, "US dollars per GPU and hour"), spread(2.0, 2.0, "years")
+    ('$1.90 to $3.90', 'fixed')
+    """
     if p10 == p90:
         return "fixed"
-    low, high = (quantity(value, unit) for value in (p10, p90))
-    return f"{low} to {high}"
+    return f"{input_text(p10, unit)} to {input_text(p90, unit)}"
 
 
 def payback_words(payback: Payback | None) -> str:
