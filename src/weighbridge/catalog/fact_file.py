@@ -209,12 +209,12 @@ def _check_whole(where: str, row: object) -> None:
 
 
 def _check_offer(where: str, row: Offer) -> None:
-    if (row.plan == "reserved") != (row.commitment_months is not None):
+    if row.plan != "reserved" and row.commitment_months is not None:
         raise InputError(
             where,
             "commitment_months",
             f"is {row.commitment_months} with plan {row.plan}",
-            "give it for plan reserved, and for no other plan",
+            "give it for plan reserved only (leave it out where no length is published)",
         )
 
 
