@@ -69,7 +69,8 @@ def catalog_pricer(prices_file: Path | None) -> BatchPricer:
     def price(keys: Sequence[Served], batch: Batch) -> tuple[Ints, NDArray[np.bool_]]:
         tokens = TokenColumns(*batch.tokens)
         named = [PriceKey(*key) for key in keys]
-        return price_batch(book, named, batch.key_index, batch.started_at_us, tokens)
+        cost, priced = price_batch(book, named, batch.key_index, batch.started_at_us, tokens)
+        return cost, priced
 
     return price
 

@@ -79,5 +79,6 @@ def weekly_rate(hours: Ints, values: NDArray[np.generic], exposure: Floats) -> F
     sums = np.bincount(
         hour_of_week(hours), weights=values.astype(np.float64), minlength=HOURS_IN_WEEK
     )
-    rate = np.full(HOURS_IN_WEEK, np.nan)
-    return np.divide(sums, exposure, out=rate, where=exposure >= LEAST_EXPOSURE_HOURS)
+    rate: Floats = np.full(HOURS_IN_WEEK, np.nan)
+    np.divide(sums, exposure, out=rate, where=exposure >= LEAST_EXPOSURE_HOURS)
+    return rate

@@ -37,7 +37,7 @@ def concentration(
 def _fewest(ordered: Sequence[int | Decimal], total: int | Decimal) -> int:
     reached: int | Decimal = 0
     for count, value in enumerate(ordered, start=1):
-        reached += value  # type: ignore[operator]
+        reached += value
         if 5 * reached >= 4 * total:
             return count if total else 0
     return 0

@@ -67,7 +67,7 @@ class Engine:
 
     def stream(self, expression: ir.Table, batch_rows: int) -> pa.RecordBatchReader:
         """The result in Arrow batches, for what may not fit into memory."""
-        return self._connection.cursor().execute(_sql(expression)).to_arrow_reader(batch_rows)
+        return self._connection.sql(_sql(expression)).to_arrow_reader(batch_rows)
 
     def keep(self, expression: ir.Table, name: str) -> ir.Table:
         """Store a result under a name, typed as promised (a sum is else wider than it need be)."""

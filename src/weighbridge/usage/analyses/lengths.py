@@ -51,8 +51,9 @@ def quantiles(histogram: Histogram, unit: float = 1.0) -> Quantiles:
         nan = float("nan")
         return Quantiles(0, nan, nan, nan, nan, nan, nan, nan)
     found = _at_ranks(bins, np.array([_rank(share, n) for share in QUANTILES])) * unit
+    p10, p50, p90, p95, p99 = map(float, found)
     mean = int(bins.total.sum()) / n * unit
-    return Quantiles(n, mean, *map(float, found), float(bins.greatest.max()) * unit)
+    return Quantiles(n, mean, p10, p50, p90, p95, p99, float(bins.greatest.max()) * unit)
 
 
 def _rank(share: float, n: int) -> int:

@@ -141,7 +141,7 @@ def _pieces(columns: Mapping[str, Ints], order_by: str) -> dict[int, dict[str, I
     order = np.lexsort((columns[order_by], columns["type_index"]))
     ordered = {name: column[order] for name, column in columns.items()}
     indices, starts = np.unique(ordered["type_index"], return_index=True)
-    ends = [*starts[1:], len(order)]
+    ends = np.append(starts, len(order))[1:]
     return {
         int(index): {name: column[start:end] for name, column in ordered.items()}
         for index, start, end in zip(indices, starts, ends, strict=True)
