@@ -1,0 +1,62 @@
+"""The FOCUS export of a ledger, with the scenario's contract over the list prices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weighbridge.units import InputError
+
+if TYPE_CHECKING:
+    from weighbridge.report.focus import FocusUsage
+    from weighbridge.study.scenario import Scenario
+
+NOT_NAMED = "not recorded"
+
+
+def focus_csv(usage: Path, scenario: Scenario) -> bytes:
+    """Daily cost of the ledger as FOCUS CSV; the account is the study's name."""
+    from weighbridge.report.focus import BillingAccount
+    from weighbridge.report.focus import focus_csv as render
+
+    account = BillingAccount(id=str(usage), name=scenario.name)
+    return render(_usage_rows(usage, _discount(scenario)), account).encode()
+
+
+def _discount(scenario: Scenario) -> Decimal | None:
+    """The negotiated discount, where the scenario states it as one number."""
+    stated = scenario.assumptions.get("api_discount_frac")
+    if stated is None:
+        return None
+    if not isinstance(stated, int | float):
+        raise InputError(
+            "--focus",
+            "assumptions.api_discount_frac",
+            "is a distribution, and a cost export needs the contract's figure",
+            "state it as one number",
+        )
+    return Decimal(str(stated))
+
+
+def _usage_rows(usage: Path, discount: Decimal | None) -> Iterator[FocusUsage]:
+    from weighbridge.report.focus import FocusUsage
+    from weighbridge.usage.daily import daily_use
+    from weighbridge.usage.store import open_ledger
+
+    for row in daily_use(open_ledger(usage)):
+        known = row.list_cost_usd is not None and discount is not None
+        contracted = row.list_cost_usd * (1 - discount) if known else None  # type: ignore[operator]
+        yield FocusUsage(
+            on=row.on,
+            provider=row.provider or NOT_NAMED,
+            model=row.model or NOT_NAMED,
+            tokens=row.tokens,
+            n_requests=row.n_requests,
+            list_cost_usd=row.list_cost_usd,
+            tenant=row.tenant,
+            feature=row.feature,
+            contracted_cost_usd=contracted,
+            effective_cost_usd=contracted,
+        )
