@@ -29,7 +29,14 @@ from weighbridge.catalog.price_tables import (
 )
 
 if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, TieredPrices
+    from genai_prices.types import (
+        ModelInfo,
+        StartDateConstraint,
+        TieredPrices,
+        TimeOfDateConstraint,
+    )
+
+    _Constraint = StartDateConstraint | TimeOfDateConstraint
 
 _CONTEXTS: Mapping[str, Mapping[str, str]] = {
     "batch": {"processing": "batch"},
@@ -68,18 +75,20 @@ def snapshot_checked_on() -> dt.date:
     return max(dates)
 
 
+def _constraints(model: ModelInfo, with_variants: bool) -> list[_Constraint | None]:
+    priced = model.prices if isinstance(model.prices, list) else []
+    variants = model.price_variants or [] if with_variants else []
+    return [*(entry.constraint for entry in priced), *(entry.constraint for entry in variants)]
+
+
 def _start_dates(model: ModelInfo, with_variants: bool) -> set[dt.date]:
-    priced = list(model.prices) if isinstance(model.prices, list) else []
-    variants = list(model.price_variants or ()) if with_variants else []
-    constraints = [entry.constraint for entry in (*priced, *variants)]
-    return {on for c in constraints if (on := getattr(c, "start_date", None)) is not None}
+    dates = (getattr(c, "start_date", None) for c in _constraints(model, with_variants))
+    return {on for on in dates if on is not None}
 
 
 def _day_starts(model: ModelInfo, with_variants: bool) -> set[int]:
-    priced = list(model.prices) if isinstance(model.prices, list) else []
-    variants = list(model.price_variants or ()) if with_variants else []
     starts = {0}
-    for constraint in (entry.constraint for entry in (*priced, *variants)):
+    for constraint in _constraints(model, with_variants):
         for name in ("start_time", "end_time"):
             clock = getattr(constraint, name, None)
             if clock is not None:

@@ -110,7 +110,7 @@ def _sellers(name: str) -> str:
     if not ids:
         return "no provider in genai-prices lists it"
     more = f" and {len(ids) - _MANY} more" if len(ids) > _MANY else ""
-    return f"{', '.join(ids[:_MANY])}{more} may have sold it: name the provider"
+    return f"it may have come from {', '.join(ids[:_MANY])}{more}; name the provider"
 
 
 def _without_provider(name: str) -> Resolved:
