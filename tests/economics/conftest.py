@@ -82,3 +82,8 @@ def one_token_a_second(label="chat", usd=1000.0, tokens_per_s=1.0, **more):
 @pytest.fixture
 def query_type():
     return one_token_a_second
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20261121)
