@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 
+import msgspec
 import numpy as np
 import pytest
 
+from weighbridge.catalog.assumptions import load_assumptions
 from weighbridge.study.decide import Run, decide
 from weighbridge.study.result import Study
 from weighbridge.study.scenario import Scenario, parse_scenario
@@ -152,17 +154,13 @@ def test_a_rule_about_a_feature_needs_a_log() -> None:
 
 
 def test_zeroing_every_cost_of_self_hosting_leaves_the_api_lines_only() -> None:
-    from weighbridge.catalog.assumptions import load_assumptions
-
     zero = {
         name: 0
         for name, row in load_assumptions().items()
         if "usd" in name and (row.min or 0) <= 0 and not row.event
     }
-    text = SCENARIO.split("assumptions")[0]
+    text = SCENARIO.split("assumptions", maxsplit=1)[0]
     scenario = parse_scenario(text)
-    import msgspec
-
     scenario = msgspec.structs.replace(scenario, assumptions=zero)
     study = decide(scenario, None, FEW)
     left = {line.name for line in study.option("rented").lines}

@@ -16,11 +16,14 @@ import click
 from weighbridge.units import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from weighbridge.study.decide import Progress
     from weighbridge.study.result import Study
     from weighbridge.study.scenario import Scenario
 
 COMMAND_LINE = "command line"
+SCREEN_COLUMNS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +161,6 @@ def run_decide(scenario: Scenario, usage: Path | None, run: object, outputs: Out
     """Decide, print the verdict, write what was asked for."""
     from dataclasses import replace
 
-    from rich.console import Console
-
     from weighbridge.report.terminal import render_terminal
     from weighbridge.study.decide import Run
     from weighbridge.study.decide import decide as weigh
@@ -168,11 +169,21 @@ def run_decide(scenario: Scenario, usage: Path | None, run: object, outputs: Out
     with progress_bar() as tell:
         study = weigh(scenario, usage, replace(run, progress=tell))
         written = write_outputs(study, usage, scenario, outputs, tell)
-    console = Console(width=min(100, Console().width))
+    console = screen()
     render_terminal(study, console)
     for path in written:
         console.print(f"written: {path}", highlight=False, soft_wrap=True)
     return study
+
+
+def screen() -> Console:
+    """Where results are printed: a hundred columns at the most, and as many where nobody looks."""
+    from rich.console import Console
+
+    console = Console()
+    return Console(
+        width=min(SCREEN_COLUMNS, console.width) if console.is_terminal else SCREEN_COLUMNS
+    )
 
 
 def write_outputs(

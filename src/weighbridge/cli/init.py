@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,9 +76,7 @@ def _entry(row: Assumption) -> str:
         value = f"{{p10: {row.p10:g}, p50: {row.p50:g}, p90: {row.p90:g}}}"
     low = "any" if row.min is None else f"{row.min:g}"
     high = "any" if row.max is None else f"{row.max:g}"
-    note = f" {row.note}" if row.note else ""
-    return (
-        f"  # {row.label} [{row.unit}], {low} to {high}.{note}\n"
-        f"  #   source: {row.source}\n"
-        f"  # {row.name}: {value}\n"
-    )
+    told = f"{row.label} [{row.unit}], {low} to {high}. {row.note} Source: {row.source}."
+    lines = textwrap.wrap(" ".join(told.split()), 94)
+    comment = "".join(f"  # {line}\n" for line in lines)
+    return f"{comment}  # {row.name}: {value}\n\n"

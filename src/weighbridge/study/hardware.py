@@ -111,8 +111,17 @@ def _measured(
     for r in priced:
         groups.setdefault((r.gpu, r.n_gpus, r.precision), []).append(r)
     nearest = {key: _nearest(points, traffic) for key, points in groups.items()}
-    key = min(nearest, key=lambda k: _usd_per_work(catalog, k, nearest[k]))
+    key = min(
+        nearest,
+        key=lambda k: (_n_unpriced(catalog, k[0]), _usd_per_work(catalog, k, nearest[k])),
+    )
     return _from_points(catalog, candidate, key, nearest[key], traffic)
+
+
+def _n_unpriced(catalog: Catalog, gpu_id: str) -> int:
+    """How many ways to get the GPU have no price: an option left out cannot win."""
+    hyperscaler = catalog.offers_for(gpu_id, "on_demand", "hyperscaler")
+    return int(not hyperscaler) + int(catalog.gpus[gpu_id].purchase_usd is None)
 
 
 def _nearest(points: list[Throughput], traffic: Traffic) -> list[Throughput]:
