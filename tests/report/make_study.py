@@ -632,7 +632,7 @@ def in_euro():
 
 def hostile():
     """Names taken from a log that try to be markup, formulas and styles."""
-    study = make_study()
+    study = in_euro()
     nasty = "=cmd()|'<script>alert(1)</script> [bold red]x[/] & <img src=https://evil.example/x>"
     worst = dataclasses.replace(study.verdict.by_type[0], label=nasty)
     verdict = dataclasses.replace(

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from weighbridge.study.result import OptionResult, Study
+from weighbridge.study.result import OptionResult, Study, Surface
 
 SCHEMA = "weighbridge.study"
 SCHEMA_VERSION = 1
@@ -74,7 +74,7 @@ def _finite(value: float, where: str) -> float | None:
 def study_tables(study: Study) -> dict[str, str]:
     """CSV text by file name; exact figures in US dollars, empty where there is none."""
     return {
-        f"{name}.csv": _csv_text(header, rows) for name, (header, rows) in _tables(study).items()
+        f"{name}.csv": csv_text(header, rows) for name, (header, rows) in _tables(study).items()
     }
 
 
@@ -84,7 +84,7 @@ def _tables(study: Study) -> dict[str, Table]:
         "monthly": _monthly(study),
         "lines": _lines(study),
         "break_evens": _flat(study.break_evens),
-        "surface": _surface(study),
+        "surface": surface_table(study.surface) if study.surface else ((), ()),
         "tornado": _flat(study.tornado),
         "information": _flat(study.information),
         "reasons": _flat(study.verdict.reasons),
@@ -180,10 +180,8 @@ def _lines(study: Study) -> Table:
     return ["option_id", "category", "line", "place", "month", "usd"], rows
 
 
-def _surface(study: Study) -> Table:
-    surface = study.surface
-    if surface is None:
-        return (), ()
+def surface_table(surface: Surface) -> Table:
+    """Header and rows of a surface, one row for each cell."""
     rows = (
         [
             x,
@@ -234,7 +232,8 @@ def _usage(study: Study) -> Table:
     return ["dimension", "key", *buckets, *names], rows
 
 
-def _csv_text(header: Row, rows: Iterable[Row]) -> str:
+def csv_text(header: Row, rows: Iterable[Row]) -> str:
+    """A table as CSV; a missing number is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if header:
