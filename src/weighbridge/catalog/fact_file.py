@@ -149,11 +149,12 @@ def _section(where: str, kind: type[_Row], raw: object) -> dict[str, _Row]:
 
 
 def _row(where: str, kind: type[_Row], raw: Mapping[object, object]) -> _Row:
-    hints = _hints(kind)
+    shape: Any = kind  # a class is hashable, which its type does not say
+    hints = _hints(shape)
     for key in raw:
         if key not in hints:
             raise InputError(where, str(key), "is not a field", f"use one of {', '.join(hints)}")
-    for name in _required(kind):
+    for name in _required(shape):
         if name not in raw:
             raise InputError(where, name, "is missing", _mend(hints[name]))
     row = kind(**{str(key): _value(where, str(key), raw[key], hints) for key in raw})
@@ -162,7 +163,7 @@ def _row(where: str, kind: type[_Row], raw: Mapping[object, object]) -> _Row:
 
 
 @cache
-def _hints(kind: type) -> Mapping[str, Any]:
+def _hints(kind: Any) -> Mapping[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
