@@ -121,9 +121,9 @@ def diff(old: str, new: str, own: Path | None) -> None:
         click.echo(f"No price differs between {old} and {new}.")
         return
     table = _table(f"{len(found)} prices differ, USD per million tokens", "what", "for")
-    table.columns[1].min_width = 38
+    table.columns[1].min_width = 28
     for head in _PRICE_HEADS:
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", overflow="fold", max_width=13)
     for change in found:
         _add_change(table, change.old, change.new)
     _console().print(table)
