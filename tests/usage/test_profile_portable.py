@@ -25,7 +25,7 @@ def kept(expression, name):
 
 HOURLY = kept(expressions.hourly_use(REQUESTS, expressions.BASE_DIMENSIONS), "hourly")
 MINUTES = kept(expressions.type_minutes(REQUESTS, TYPES, BY), "type_minutes")
-FIRST, LAST = dt.datetime(2026, 10, 5, 6, 1), dt.datetime(2026, 10, 12, 6, 29)
+FIRST, LAST = (dt.datetime(2026, 10, day, 6, 30) for day in (5, 12))  # noqa: DTZ001
 PEAKS = kept(expressions.type_minute_peaks(MINUTES, FIRST, LAST), "type_peaks")
 
 ANALYSES = {
