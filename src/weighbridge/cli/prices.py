@@ -60,7 +60,8 @@ def show(
     else:
         for one in chosen:
             _print_model(one, on)
-        click.echo(f"{book.source}; digest of all prices {book.digest[:16]}")
+        if every:
+            click.echo(f"{book.source}; digest {book.digest}")
 
 
 @prices.command()
@@ -118,7 +119,7 @@ def diff(old: str, new: str, own: Path | None) -> None:
 
     found = changes(_operand(old, own), _operand(new, own))
     if not found:
-        click.echo(f"No price differs between {old} and {new}.")
+        click.echo("No price differs.")
         return
     table = _table(f"{len(found)} prices differ, USD per million tokens", "what", "for")
     table.columns[1].min_width = 28
