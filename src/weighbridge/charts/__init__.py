@@ -10,9 +10,15 @@ from weighbridge.charts.over_time import (
     rival_of,
     utilization,
 )
-from weighbridge.charts.sensitivity import flips, information_value, input_text, tornado
+from weighbridge.charts.sensitivity import (
+    flips,
+    information_value,
+    input_text,
+    tornado,
+    worth_knowing,
+)
 from weighbridge.charts.surface import break_even_surface, is_on
-from weighbridge.charts.theme import Chart, kind_of, stroke_of
+from weighbridge.charts.theme import Chart, kind_of, stroke_of, titled
 from weighbridge.charts.traffic import concentration, week_rhythm
 
 __all__ = [
@@ -36,7 +42,9 @@ __all__ = [
     "rival_of",
     "short_number",
     "stroke_of",
+    "titled",
     "tornado",
     "utilization",
     "week_rhythm",
+    "worth_knowing",
 ]

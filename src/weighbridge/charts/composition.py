@@ -7,7 +7,18 @@ from typing import Any
 
 from weighbridge.charts.money import Money
 from weighbridge.charts.over_time import compared, money_of
-from weighbridge.charts.theme import BAD, GOOD, INK, KINDS, MUTED, Chart, chart, kind_of, rows
+from weighbridge.charts.theme import (
+    BAD,
+    GOOD,
+    INK,
+    KINDS,
+    MUTED,
+    Chart,
+    chart,
+    kind_of,
+    rows,
+    titled,
+)
 from weighbridge.study.result import CostLine, NaiveComparison, Study
 
 PLOT_WIDTH_PX = 600
@@ -35,7 +46,7 @@ def cost_stack(study: Study) -> Chart:
     """
     money = money_of(study)
     options = compared(study)
-    totals = [(option.label, kind_totals_usd(option.lines)) for option in options]
+    totals = [(titled(option.label), kind_totals_usd(option.lines)) for option in options]
     parts = [
         {"option": label, "kind": kind, "cost": cost * money.rate_ratio, "order": order}
         for label, by_kind in totals
@@ -47,7 +58,7 @@ def cost_stack(study: Study) -> Chart:
     y = {
         "field": "option",
         "type": "nominal",
-        "sort": [option.label for option in options],
+        "sort": [titled(option.label) for option in options],
         "axis": {"title": None, "domain": False, "ticks": False, "labelFontSize": 13},
     }
     return chart(
@@ -151,7 +162,7 @@ def naive_waterfall(naive: NaiveComparison, option_label: str, money: Money) -> 
     x = {
         "field": "from",
         "type": "quantitative",
-        "title": f"{option_label}, per month once steady",
+        "title": f"{titled(option_label)}, per month",
         "axis": {"labelExpr": money.axis_expression(), "domain": False, "tickCount": 6},
     }
     text = {"type": "text", "align": "left", "dx": 6, "fontSize": 11.5}
@@ -185,7 +196,7 @@ def _waterfall_bars(
 ) -> list[dict[str, Any]]:
     def bar(label: str, start: float, end: float, colour: str, text: str) -> dict[str, Any]:
         return {
-            "label": label,
+            "label": titled(label),
             "from": start * money.rate_ratio,
             "to": end * money.rate_ratio,
             "end": max(start, end) * money.rate_ratio,
@@ -194,7 +205,7 @@ def _waterfall_bars(
         }
 
     level = naive.naive_option_usd_per_month
-    bars = [bar("Naive: GPU rate only", 0.0, level, MUTED, money.short(level))]
+    bars = [bar("By simple arithmetic", 0.0, level, MUTED, money.short(level))]
     for label, change in steps:
         colour = BAD if change > 0 else GOOD
         bars.append(bar(label, level, level + change, colour, money.signed(change)))

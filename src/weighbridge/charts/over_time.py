@@ -10,7 +10,7 @@ import numpy as np
 
 from weighbridge.charts.money import Money
 from weighbridge.charts.placing import spread
-from weighbridge.charts.theme import FONT, INK, MUTED, Chart, chart, rows, stroke_of
+from weighbridge.charts.theme import FONT, INK, MUTED, Chart, chart, rows, stroke_of, titled
 from weighbridge.study.result import BandSeries, OptionResult, Study
 
 PANEL_WIDTH_PX = 226
@@ -18,6 +18,7 @@ PANEL_HEIGHT_PX = 150
 CUMULATIVE_WIDTH_PX = 600
 CUMULATIVE_HEIGHT_PX = 320
 LABEL_GAP_FRAC = 0.055
+LOW_FRAC = 0.15
 MONTHS_AXIS: Chart = {"title": "Month", "tickMinStep": 1, "grid": False}
 
 
@@ -38,7 +39,7 @@ def compared(study: Study) -> tuple[OptionResult, ...]:
 def _band_rows(option: OptionResult, band: BandSeries, rate_ratio: float) -> list[dict[str, Any]]:
     return [
         {
-            "option": option.label,
+            "option": titled(option.label),
             "month": month,
             "low": low * rate_ratio,
             "middle": middle * rate_ratio,
@@ -80,7 +81,7 @@ def monthly_cost(study: Study) -> Chart:
         "Monthly cost of each option over "
         f"{study.horizon_months} months: median line and P10 to P90 band, beside the hosted API. "
         + " ".join(
-            f"{option.label}: {money.short(option.steady_usd_per_month)} a month once steady."
+            f"{titled(option.label)}: {money.short(option.steady_usd_per_month)} a month, steady."
             for option in options
         ),
         {"concat": panels, "columns": 3, "spacing": {"row": 18, "column": 26}},
@@ -130,7 +131,7 @@ def _monthly_panel(
     layers += _cut_months(option, scale_usd, money)
     return {
         "title": {
-            "text": option.label,
+            "text": titled(option.label),
             "subtitle": f"{money.short(option.steady_usd_per_month)} a month once steady",
             "anchor": "start",
             "color": stroke.colour,
@@ -209,7 +210,7 @@ def cumulative_cost(study: Study) -> Chart:
     return chart(
         f"Cumulative cost of each option over {study.horizon_months} months. "
         + " ".join(
-            f"{option.label}: {money.short(option.total_usd.p50)} in all (P10 "
+            f"{titled(option.label)}: {money.short(option.total_usd.p50)} in all (P10 "
             f"{money.short(option.total_usd.p10)}, P90 {money.short(option.total_usd.p90)})."
             for option in options
         ),
@@ -246,7 +247,7 @@ def _cumulative_layers(option: OptionResult, banded: bool, money: Money) -> list
 def _payback_layers(options: Sequence[OptionResult], rival_id: str, money: Money) -> list[Chart]:
     """A ring where an option's cumulative cost passes under the API's for good."""
     months = np.arange(1, len(options[0].cumulative_usd_by_month.p50) + 1)
-    points = []
+    points: list[dict[str, Any]] = []
     for option in options:
         if option.payback is None or option.payback.plain_month is None:
             continue
@@ -256,6 +257,10 @@ def _payback_layers(options: Sequence[OptionResult], rival_id: str, money: Money
         colour = stroke_of(option.id).colour
         point = {"month": month, "paid": paid * money.rate_ratio, "colour": colour, "text": words}
         points.append(point)
+    top = max(float(option.cumulative_usd_by_month.p50.max()) for option in options)
+    low = any(
+        point["text"] and point["paid"] < LOW_FRAC * top * money.rate_ratio for point in points
+    )
     if not points:
         return []
     encoding = {
@@ -264,7 +269,8 @@ def _payback_layers(options: Sequence[OptionResult], rival_id: str, money: Money
         "color": {"field": "colour", "type": "nominal", "scale": None},
     }
     ring = {"type": "point", "size": 90, "filled": False, "strokeWidth": 2.4, "fill": "white"}
-    words_mark = {"type": "text", "align": "left", "dx": 9, "dy": 13, "fontWeight": "bold"}
+    words_mark = {"type": "text", "align": "left", "dx": 9, "dy": -12 if low else 13}
+    words_mark["fontWeight"] = "bold"
     halo = {**words_mark, "stroke": "white", "strokeWidth": 4, "opacity": 0.9}
     text = {**encoding, "text": {"field": "text"}}
     plain = {key: value for key, value in text.items() if key != "color"}
@@ -276,7 +282,8 @@ def _payback_layers(options: Sequence[OptionResult], rival_id: str, money: Money
 
 
 def _end_labels(options: Sequence[OptionResult], money: Money) -> list[Chart]:
-    ends = [float(option.cumulative_usd_by_month.p50[-1]) * money.rate_ratio for option in options]
+    ends_usd = [float(option.cumulative_usd_by_month.p50[-1]) for option in options]
+    ends = [end * money.rate_ratio for end in ends_usd]
     highest = max(float(option.cumulative_usd_by_month.p90[-1]) for option in options)
     places = spread(ends, gap=LABEL_GAP_FRAC * max(highest * money.rate_ratio, 1e-9))
     labels = [
@@ -284,9 +291,9 @@ def _end_labels(options: Sequence[OptionResult], money: Money) -> list[Chart]:
             "month": len(option.cumulative_usd_by_month.p50),
             "place": place,
             "colour": stroke_of(option.id).colour,
-            "text": f"{option.label}  {money.short(float(option.cumulative_usd_by_month.p50[-1]))}",
+            "text": f"{titled(option.label)}  {money.short(paid)}",
         }
-        for option, place in zip(options, places, strict=True)
+        for option, place, paid in zip(options, places, ends_usd, strict=True)
     ]
     return [
         {
@@ -370,13 +377,13 @@ def _fleet_labels(options: Sequence[OptionResult], places: list[float], month: i
     labels = []
     for option, place in zip(options, places, strict=True):
         assert option.fleet is not None
-        n_gpus = option.fleet.n_gpus_by_month[-1]
+        fleet = f"{option.fleet.n_gpus_by_month[-1]:.3g}\N{MULTIPLICATION SIGN} {option.fleet.gpu}"
         labels.append(
             {
                 "month": month,
                 "load": place,
                 "colour": stroke_of(option.id).colour,
-                "text": f"{option.label}: {n_gpus:.3g} \N{MULTIPLICATION SIGN} {option.fleet.gpu}",
+                "text": f"{titled(option.label)}: {fleet}",
             }
         )
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from weighbridge.charts.money import Money, short_number
@@ -79,7 +81,7 @@ def tornado(study: Study) -> Chart | None:
                 },
             },
         },
-        *(_input_labels(ends, y, x, side) for side in ("left", "right")),
+        *(layer for side in ("left", "right") for layer in _input_labels(ends, y, x, side)),
     ]
     return chart(
         "Tornado: net present saving against the API as each input moves from P10 to P90. "
@@ -124,29 +126,31 @@ def input_text(value: float, unit: str) -> str:
 
     >>> input_text(0.35, "fraction, 1 = 100 %"), input_text(1500.0, "tokens per second")
     ('35\\xa0%', '1.5k')
-    >>> input_text(2.5, "US dollars per GPU and hour")
-    '$2.50'
+    >>> input_text(2.5, "US dollars per GPU and hour"), input_text(1, "1 where it happens, else 0")
+    ('$2.50', 'yes')
     """
-    if unit.startswith("US dollars"):
+    if unit == "1 where it happens, else 0" and value in (0, 1):
+        return "yes" if value else "no"
+    if unit.startswith(("US dollars", "USD")):
         return Money().short(value)
     if unit.startswith(("fraction", "probability")):
         return f"{short_number(100 * value)}\N{NO-BREAK SPACE}%"
     return short_number(value)
 
 
-def _input_labels(ends: list[dict[str, object]], y: Chart, x: Chart, side: str) -> Chart:
+def _input_labels(ends: list[dict[str, object]], y: Chart, x: Chart, side: str) -> list[Chart]:
     left = side == "left"
-    return {
-        "data": rows([row for row in ends if row["side"] == side]),
-        "mark": {
-            "type": "text",
-            "align": "right" if left else "left",
-            "dx": -10 if left else 10,
-            "fontSize": 11,
-            "color": MUTED,
-        },
-        "encoding": {"y": y, "x": x, "text": {"field": "input"}},
+    text = {
+        "type": "text",
+        "align": "right" if left else "left",
+        "dx": -10 if left else 10,
+        "fontSize": 11,
+        "color": MUTED,
     }
+    halo = {**text, "stroke": "white", "strokeWidth": 3, "opacity": 0.9}
+    data = rows([row for row in ends if row["side"] == side])
+    encoding = {"y": y, "x": x, "text": {"field": "input"}}
+    return [{"data": data, "mark": mark, "encoding": encoding} for mark in (halo, text)]
 
 
 def _zero() -> Chart:
@@ -155,6 +159,11 @@ def _zero() -> Chart:
         "mark": {"type": "rule", "color": INK, "strokeWidth": 1.6},
         "encoding": {"x": {"field": "zero", "type": "quantitative"}},
     }
+
+
+def worth_knowing(values: Sequence[InformationValue]) -> tuple[InformationValue, ...]:
+    """The inputs, a dozen at most, whose knowledge is worth a dollar or more."""
+    return tuple(value for value in values if value.value_usd >= 1)[:N_SHOWN]
 
 
 def information_value(values: tuple[InformationValue, ...], money: Money) -> Chart | None:
@@ -170,7 +179,7 @@ def information_value(values: tuple[InformationValue, ...], money: Money) -> Cha
     Chart or None
         None where nothing is worth knowing.
     """
-    shown = [value for value in values if value.value_usd > 0][:N_SHOWN]
+    shown = worth_knowing(values)
     if not shown:
         return None
     order = [value.label for value in shown]

@@ -11,7 +11,7 @@ import numpy as np
 from weighbridge.charts.contour import contour
 from weighbridge.charts.money import Money
 from weighbridge.charts.placing import cell_edges, is_geometric, nice_step
-from weighbridge.charts.theme import INK, MUTED, Chart, chart, rows
+from weighbridge.charts.theme import INK, MUTED, Chart, chart, rows, titled
 from weighbridge.study.result import Surface
 
 API_CHEAPER = ("#fee8c8", "#fdbb84", "#e8833a", "#b35806")
@@ -214,21 +214,21 @@ def _words(values: list[dict[str, Any]], size_px: int, **mark: Any) -> list[Char
 
 def _regions(surface: Surface, labels: Mapping[str, str]) -> list[Chart]:
     best = np.array(surface.best_option)
-    values = []
+    layers: list[Chart] = []
     for option_id in sorted(set(best.ravel().tolist())):
         mask = best == option_id
         if mask.mean() < LABEL_LEAST_SHARE_FRAC:
             continue
-        middle = _most_inner(mask)
-        name = labels.get(option_id, option_id)
-        values.append(
-            {
-                "x": float(surface.x[middle[1]]),
-                "y": float(surface.y[middle[0]]),
-                "text": f"{name} cheapest",
-            }
-        )
-    return _words(values, 13) if values else []
+        row, column = _most_inner(mask)
+        word = {
+            "x": float(surface.x[column]),
+            "y": float(surface.y[row]),
+            "text": f"{titled(labels.get(option_id, option_id))} cheapest",
+        }
+        across = column / max(len(surface.x) - 1, 1)
+        align = "left" if across < 0.2 else "right" if across > 0.7 else "center"
+        layers += _words([word], 13, align=align)
+    return layers
 
 
 def _most_inner(mask: Any) -> tuple[int, int]:

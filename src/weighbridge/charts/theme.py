@@ -73,6 +73,8 @@ KIND_OF_CATEGORY: Mapping[str, str] = {
     "exit and switching": "Compliance, quality, exit",
 }
 
+INITIALISMS = {"gpus": "GPUs"}
+
 CONFIG: Chart = {
     "aria": False,
     "background": PAPER,
@@ -121,6 +123,15 @@ def stroke_of(option_id: str) -> Stroke:
 def kind_of(category: str) -> str:
     """The kind of cost that a cost category is drawn as."""
     return KIND_OF_CATEGORY.get(category, "Other")
+
+
+def titled(name: str) -> str:
+    """A name as a label begins it: first letter large, initialisms kept.
+
+    >>> titled("managed platform"), titled("gpus"), titled("API tokens")
+    ('Managed platform', 'GPUs', 'API tokens')
+    """
+    return INITIALISMS.get(name, name[:1].upper() + name[1:])
 
 
 def chart(description: str, body: Chart) -> Chart:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from weighbridge.charts import compared, flips, money_of, percent, rival_of
-from weighbridge.report.words import quantity
+from weighbridge.charts import compared, flips, money_of, percent, rival_of, titled
+from weighbridge.report.words import TYPE_VERDICTS, quantity
 from weighbridge.study.result import Study
 
 
@@ -42,7 +42,8 @@ def _options(study: Study) -> str:
     if least.id == api.id:
         return f"The API is cheapest at the median: {money.short(api.total_usd.p50)} over {span}"
     return (
-        f"Lowest median cost: {least.label}, {money.short(least.total_usd.p50)} over {span}; "
+        f"Lowest median cost: {titled(least.label)}, "
+        f"{money.short(least.total_usd.p50)} over {span}; "
         f"the API costs {money.short(api.total_usd.p50)}"
     )
 
@@ -54,8 +55,8 @@ def _time(study: Study) -> str:
     if rival is None or rival.payback is None:
         return f"What the API costs, month by month, over {study.horizon_months} months"
     if rival.payback.plain_month is None:
-        return f"{rival.label}: not paid back within {study.horizon_months} months"
-    return f"{rival.label}: paid back in month {rival.payback.plain_month:.0f}"
+        return f"{titled(rival.label)}: not paid back within {study.horizon_months} months"
+    return f"{titled(rival.label)}: paid back in month {rival.payback.plain_month:.0f}"
 
 
 def _hidden(study: Study) -> str:
@@ -72,7 +73,7 @@ def _break_even(study: Study) -> str:
     for point in study.break_evens:
         if point.quantity == "volume" and point.value is not None:
             today = f"; today it is {quantity(point.today, point.unit)}" if point.today else ""
-            label = study.option(point.option_id).label
+            label = titled(study.option(point.option_id).label)
             return f"{label}: break-even at {quantity(point.value, point.unit)}{today}"
     found = any(point.value is not None for point in study.break_evens)
     return (
@@ -86,8 +87,8 @@ def _sensitivity(study: Study) -> str:
         return "No single input flips the answer within its range"
     first = next(bar for bar in study.tornado if flips(bar))
     if n_flips == 1:
-        return f"One input can flip the answer on its own: {first.label.lower()}"
-    return f"{n_flips} inputs can each flip the answer alone, first of all: {first.label.lower()}"
+        return f"One input can flip the answer on its own: {first.label}"
+    return f"{n_flips} inputs can each flip the answer alone, first of all: {first.label}"
 
 
 def _types(study: Study) -> str:
@@ -103,8 +104,9 @@ def _types(study: Study) -> str:
         )
         if kind in verdicts
     ]
-    noun = "query type" if len(verdicts) == 1 else "query types"
-    return f"Of {len(verdicts)} {noun}: {', '.join(parts)}"
+    if len(verdicts) == 1:
+        return f"All traffic is one query type: {TYPE_VERDICTS[verdicts[0]].lower()}"
+    return f"Of {len(verdicts)} query types: {', '.join(parts)}"
 
 
 def _traffic(study: Study) -> str:
@@ -124,7 +126,7 @@ def _traffic(study: Study) -> str:
 def _views(study: Study) -> str:
     rival, money = rival_of(study) or study.options[0], money_of(study)
     steady = money.short(rival.steady_usd_per_month)
-    return f"Where the money goes: {rival.label}, {steady} a month once steady"
+    return f"Where the money goes: {titled(rival.label)}, {steady} a month once steady"
 
 
 def _assumptions(study: Study) -> str:

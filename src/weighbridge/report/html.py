@@ -96,6 +96,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = charts.percent
+    environment.filters["titled"] = charts.titled
     environment.filters["number"] = charts.short_number
     environment.globals.update(
         quantity=words.quantity,
@@ -108,6 +109,7 @@ def _environment() -> Environment:
         stroke_of=charts.stroke_of,
         compared=charts.compared,
         is_on=charts.is_on,
+        worth_knowing=charts.worth_knowing,
         tables=tables,
         MOST_ROWS=MOST_ROWS,
     )

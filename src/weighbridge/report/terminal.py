@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weighbridge.charts import compared, money_of, percent
+from weighbridge.charts import compared, money_of, percent, titled
 from weighbridge.report.words import DECISIONS, confidence_words, payback_words, quantity
 from weighbridge.study.result import BandSeries, OptionResult, Study
 
@@ -49,7 +49,7 @@ def _parts(study: Study, width: int, report_path: str | None) -> list[Renderable
     parts: list[RenderableType] = [
         Text.assemble(
             (DECISIONS[verdict.decision].upper(), TONES.get(verdict.decision, "bold green")),
-            (f"  {confidence_words(verdict.confidence_probability)}", "dim"),
+            (f"  {confidence_words(study)}", "dim"),
         ),
         *_wrapped("", verdict.headline, width, 2, "bold"),
         Text(""),
@@ -105,7 +105,7 @@ def _options(study: Study) -> Table:
 
     money = money_of(study)
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column("Option", no_wrap=True, max_width=24)
+    table.add_column("Option", no_wrap=True, max_width=27)
     for heading in (f"{study.horizon_months} months", "P10 to P90", "a month", "per Mtok"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("Cheapest", "Paid back"):
@@ -115,7 +115,7 @@ def _options(study: Study) -> Table:
     for option in compared(study):
         total = option.total_usd
         table.add_row(
-            Text(_plain(option.label), overflow="ellipsis"),
+            Text(_plain(titled(option.label)), overflow="ellipsis"),
             money.short(total.p50),
             f"{money.short(total.p10)} to {money.short(total.p90)}",
             money.short(option.steady_usd_per_month),
@@ -164,7 +164,7 @@ def _money_lines(study: Study, width: int) -> list[Text]:
     lines: list[Text] = []
     naive = study.naive
     if naive is not None:
-        label = study.option(naive.option_id).label
+        label = titled(study.option(naive.option_id).label)
         lines += _wrapped(
             "Hidden cost: ",
             f"{label}: {money.short(naive.naive_option_usd_per_month)} a month by simple "
@@ -180,7 +180,7 @@ def _money_lines(study: Study, width: int) -> list[Text]:
         if point.value is not None and point.option_id == study.break_evens[0].option_id
     ]
     if points:
-        label = study.option(study.break_evens[0].option_id).label
+        label = titled(study.option(study.break_evens[0].option_id).label)
         lines += _wrapped("Break-even: ", f"{label}: {'; '.join(points[:N_BREAK_EVENS])}", width, 2)
     return lines
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from weighbridge.charts import Money, input_text, percent, short_number
-from weighbridge.study.result import Payback
+from weighbridge.charts import Money, input_text, percent, short_number, titled
+from weighbridge.study.result import Payback, Study
 
 NOTHING = "\N{EN DASH}"
 DECISIONS = {
@@ -55,10 +55,12 @@ def quantity(value: float | None, unit: str) -> str:
     if unit.startswith(("fraction", "probability")):
         figure = f"{short_number(100 * value)}\N{NO-BREAK SPACE}%"
         return f"{figure} {SHORT_UNITS.get(unit, '')}".strip()
+    if unit == "1 where it happens, else 0":
+        return f"{percent(value)} likely" if 0 < value < 1 else input_text(value, unit)
     if unit.startswith("month of"):
         return f"month {short_number(value)}"
-    if unit.startswith("US dollars"):
-        rest = unit.removeprefix("US dollars").strip()
+    if unit.startswith(("US dollars", "USD")):
+        rest = unit.removeprefix("US dollars").removeprefix("USD").strip()
         return f"{Money().short(value)} {rest}".strip()
     short = SHORT_UNITS.get(unit, unit)
     gap = "" if short == "\N{MULTIPLICATION SIGN}" else " "
@@ -85,8 +87,10 @@ def payback_words(payback: Payback | None) -> str:
     return f"month {payback.plain_month:.0f}"
 
 
-def confidence_words(probability: float) -> str:
-    """How sure the verdict is, as a sentence's end."""
-    if math.isnan(probability):
+def confidence_words(study: Study) -> str:
+    """In how many draws the option that the verdict names is the cheapest."""
+    probability = study.verdict.confidence_probability
+    named = [option.label for option in study.options if option.id == study.verdict.option_id]
+    if math.isnan(probability) or not named:
         return "No probability can be given yet"
-    return f"Cheapest in {percent(probability)} of draws"
+    return f"{titled(named[0])} is cheapest in {percent(probability)} of draws"
