@@ -47,6 +47,8 @@ class Outputs:
 @click.option("--assume-provider", help="Provider of that model.")
 @click.option("--candidate", help="Open-weight model to weigh against it (catalog id).")
 @click.option("--gpu", help="GPU to serve it on (catalog id).")
+@click.option("--prices", type=click.Path(), help="Price rows of your own (YAML).")
+@click.option("--catalog", type=click.Path(), help="Catalog rows of your own (YAML).")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the report (HTML).")
 @click.option("--json", "json_", type=click.Path(path_type=Path), help="Write the study (JSON).")
 @click.option("--csv", type=click.Path(path_type=Path), help="Write its tables into a directory.")
@@ -118,7 +120,11 @@ def stated_scenario(
     )
 
     base = load_scenario(path) if path else Scenario()
-    names = {"spend": "monthly_spend_usd"}
+    names = {
+        "spend": "monthly_spend_usd",
+        "prices": "prices_file",
+        "catalog": "catalog_file",
+    }
     given = {names.get(k, k): v for k, v in stated.items() if v is not None}
     told = msgspec.structs.replace(base, **given)
     if usage is not None and (told.monthly_spend_usd or told.monthly_tokens):

@@ -18,6 +18,7 @@ from weighbridge.study.hardware import Hardware, choose_hardware
 from weighbridge.study.result import AssumptionUsed
 from weighbridge.study.scenario import Scenario
 from weighbridge.study.traffic import Traffic, from_profile, from_scenario
+from weighbridge.units import InputError
 from weighbridge.usage.results import Profile
 
 
@@ -53,7 +54,7 @@ def pose(scenario: Scenario, profile: Profile | None, facts: Facts, where: str) 
         horizon_months=scenario.horizon_months,
         sizing=Sizing(scenario.whole_replicas, scenario.utilization_frac),
         upkeep_basis=upkeep_basis(scenario),
-        commitment=_commitment(scenario),
+        commitment=_commitment(scenario, facts.catalog, where),
     )
     problem = Problem(traffic.workload, beliefs, settings, (Option("api", "api", ()),))
     return Posed(_with_options(problem, scenario, hardware), traffic, hardware, used)
@@ -66,13 +67,30 @@ def _compliance(traffic: Traffic) -> dict[str, Finding]:
     return {"compliance_audits_per_year": Finding(Fixed(1.0), "scenario", source)}
 
 
-def _commitment(scenario: Scenario) -> Commitment | None:
+def _commitment(scenario: Scenario, catalog: Catalog, where: str) -> Commitment | None:
     c = scenario.committed
     if c is None:
         return None
-    return Commitment(
-        c.usd_per_unit_hour, c.input_tokens_per_min, c.output_tokens_per_min, c.term_months
-    )
+    if c.offer is None:
+        assert c.usd_per_unit_hour is not None
+        assert c.input_tokens_per_min is not None
+        assert c.output_tokens_per_min is not None
+        served = (c.input_tokens_per_min, c.output_tokens_per_min)
+        return Commitment(c.usd_per_unit_hour, *served, c.term_months)
+    rows = {row.id: row for row in catalog.committed}
+    if c.offer not in rows:
+        mend = f"choose one of {', '.join(sorted(rows)[:6])}, …"
+        raise InputError(where, "committed.offer", f"{c.offer!r} is not in the catalog", mend)
+    row = rows[c.offer]
+    if row.serves_input_tokens_per_min is None or row.serves_output_tokens_per_min is None:
+        raise InputError(
+            where,
+            "committed.offer",
+            f"{c.offer} does not say what one unit serves",
+            "state usd_per_unit_hour, input_tokens_per_min and output_tokens_per_min instead",
+        )
+    served = (row.serves_input_tokens_per_min, row.serves_output_tokens_per_min)
+    return Commitment(row.usd_per_hour, *served, row.commitment_months)
 
 
 def _with_options(problem: Problem, scenario: Scenario, hardware: Hardware) -> Problem:

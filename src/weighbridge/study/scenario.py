@@ -62,13 +62,14 @@ class Currency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class CommittedOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Committed or provisioned throughput as quoted to you."""
+    """Committed or provisioned throughput: a row of the catalog, or as quoted to you."""
 
-    usd_per_unit_hour: float
-    input_tokens_per_min: float
-    output_tokens_per_min: float
+    offer: str | None = None  # catalog id; the fields below are then taken from it
+    usd_per_unit_hour: float | None = None
+    input_tokens_per_min: float | None = None
+    output_tokens_per_min: float | None = None
     term_months: int = 0
-    source: str
+    source: str = "quoted to you"
 
 
 class Correlation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -276,6 +277,8 @@ def _check_choices(s: Scenario, where: str) -> None:
             "names committed without an offer",
             "add a `committed:` block with the price per unit hour and what a unit serves",
         )
+    if s.committed is not None:
+        _check_committed(s.committed, where)
     if s.monthly_spend_usd is not None and s.monthly_tokens is not None:
         raise InputError(
             where,
@@ -283,6 +286,25 @@ def _check_choices(s: Scenario, where: str) -> None:
             "is given beside monthly_spend_usd, and price makes one of the other",
             "keep one of the two",
         )
+
+
+def _check_committed(c: CommittedOffer, where: str) -> None:
+    figures = (c.usd_per_unit_hour, c.input_tokens_per_min, c.output_tokens_per_min)
+    given = [x for x in figures if x is not None]
+    if c.offer is not None and given:
+        raise InputError(
+            where, "committed.offer", "is given beside figures of your own", "keep one of the two"
+        )
+    if c.offer is None and not (len(given) == len(figures) and min(given) > 0):
+        raise InputError(
+            where,
+            "committed",
+            "needs a price and what one unit serves",
+            "give usd_per_unit_hour, input_tokens_per_min and output_tokens_per_min above zero, "
+            "or offer: with a catalog id",
+        )
+    if c.term_months < 0:
+        raise InputError(where, "committed.term_months", f"is {c.term_months}", "give 0 or more")
 
 
 def _check_throughput(s: Scenario, where: str) -> None:

@@ -63,6 +63,14 @@ def from_profile(profile: Profile, scenario: Scenario, where: str) -> Traffic:
             f"none of {profile.span.n_requests} requests has a known price",
             "name the model with --assume-model, or add prices with --prices FILE",
         )
+    if profile.tokens.total_tokens == 0:
+        raise InputError(
+            where,
+            "usage",
+            f"the log holds {profile.span.n_requests} requests and no tokens "
+            f"({profile.span.n_failed} of them failed)",
+            "import a log of answered requests",
+        )
     scale = HOURS_PER_MONTH / (profile.span.span_days * HOURS_PER_DAY)
     types = [t for t in profile.query_types if t.tokens.total_tokens > 0]
     labels = _unique_labels(types)
