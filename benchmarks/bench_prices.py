@@ -66,7 +66,7 @@ def main() -> None:
     ]
     call_s = (time.process_time() - cpu) / N_CALLS
     same = sum(
-        Decimal(int(cost)).scaleb(-12) == total.total_price
+        Decimal(int(cost)).scaleb(-12) == total.total_price.quantize(Decimal("1e-12"))
         for cost, total, ok in zip(costs, totals, priced, strict=False)
         if ok
     )

@@ -133,6 +133,16 @@ def test_every_model_tier_and_price_change_equals_genai_prices() -> None:
     assert n_compared > 6_000
 
 
+@pytest.mark.parametrize("tier", sorted(CONTEXTS))
+def test_a_reseller_has_the_makers_standard_price_in_every_tier(tier: str) -> None:
+    found = get_snapshot().find_provider_model("gpt-4o", None, "azure", None)
+    prices = BOOK.find("azure", "gpt-4o")
+    assert prices is not None
+    tokens, at = TokenBuckets(1_000, 500, 250, 125), dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+    assert request_cost_usd(prices, at, tokens, tier) == oracle_usd(found, at, tokens, tier)
+    assert prices.cell_at(microseconds_of(at), tier).tier_is_listed == (tier == "standard")
+
+
 def at_of(us: int) -> dt.datetime:
     return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=us)
 

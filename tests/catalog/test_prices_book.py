@@ -84,6 +84,8 @@ def test_names_of_litellm_and_opentelemetry_find_their_seller(
     [
         (None, "meta-llama/llama-3.3-70b-instruct", "no provider given"),
         ("acme", "gpt-4o", "does not list provider 'acme'"),
+        ("openai_like", "gpt-4o", "does not list provider 'openai_like'"),
+        (None, "openai-compatible/gpt-4o", "no provider given"),
         ("openai", "gpt-99", "no model 'gpt-99' at openai"),
         ("github-copilot", "gpt-4o", "without any price per token"),
     ],

@@ -26,6 +26,8 @@ _ALIASES = {
 }
 _ALIAS_STARTS = (("azure", "azure"), ("vertex_ai", "google"), ("bedrock", "aws"))
 _ROUTERS = frozenset({"litellm", "litellm_proxy"})
+# Somebody's own endpoint that speaks OpenAI's protocol: OpenAI's prices do not hold there.
+_PROTOCOLS = frozenset({"custom_openai", "openai_like", "openai_compatible", "openai-compatible"})
 _ROUTE_WORDS = frozenset({"converse", "invoke", "converse_like"})
 _MANY = 6
 
@@ -67,6 +69,8 @@ def provider_named(word: str) -> Provider | None:
     from genai_prices.data_snapshot import find_provider_by_id  # noqa: PLC0415
 
     text = word.strip().lower()
+    if text in _PROTOCOLS:
+        return None
     exact = next((p for p in listed_providers() if p.id == text), None)
     if exact is not None:
         return exact
