@@ -67,6 +67,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     rows_rejected: int
     rejected_by_reason: dict[str, int] = {}
     rows_failed: int = 0
+    rows_from_cache: int = 0
+    n_models: int = 0
     first_at: str | None = None
     last_at: str | None = None
     cannot_tell: tuple[str, ...] = ()

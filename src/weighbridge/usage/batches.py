@@ -1,0 +1,243 @@
+"""Stretches of a log on their way from a file to columns: JSON by lines, cells by column."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from weighbridge.units import InputError
+from weighbridge.usage.faults import NOT_AN_OBJECT, NOT_JSON, WIDTH, Faults
+
+PathKeys = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows of a log as raw columns, one list a path, with the faults found while reading them."""
+
+    lines: NDArray[np.int64]
+    columns: dict[PathKeys, list[Any]]
+    raws: Sequence[bytes] | None
+    faults: Faults = field(default_factory=Faults)
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return len(self.lines)
+
+
+class RowDecoder:
+    """Decodes only the keys that some path names; everything else in a row is skipped unread."""
+
+    def __init__(self, paths: Sequence[PathKeys]) -> None:
+        self._paths = tuple(dict.fromkeys(paths))
+        self._root = _Node(self._paths)
+        self._lines = msgspec.json.Decoder(self._root.type)
+
+    def decode(self, data: bytes) -> list[Any]:
+        """Rows of a stretch of lines; raises what msgspec raises."""
+        return list(self._lines.decode_lines(data))
+
+    def decode_row(self, row: bytes) -> Any:
+        """One row; what strict JSON forbids (NaN, Infinity) is read too, to name its field."""
+        try:
+            return self._lines.decode(row)
+        except msgspec.DecodeError:
+            return msgspec.convert(json.loads(row), self._root.type)
+
+    def columns(self, rows: list[Any]) -> dict[PathKeys, list[Any]]:
+        """One list a path."""
+        return self._root.columns(rows)
+
+    def columns_of_cells(self, cells: dict[str, list[Any]], n: int) -> dict[PathKeys, list[Any]]:
+        """One list a path, from the cells of each top-level column."""
+        return self._root.columns_of_cells(cells, n)
+
+
+class _Node:
+    """One level of nested keys: a struct type made for exactly the keys that are wanted."""
+
+    def __init__(self, paths: Sequence[PathKeys]) -> None:
+        heads = tuple(dict.fromkeys(path[0] for path in paths))
+        self.names = {head: f"f{index}" for index, head in enumerate(heads)}
+        self.leaves = [path[0] for path in paths if len(path) == 1]
+        self.nodes = {
+            head: _Node([path[1:] for path in paths if len(path) > 1 and path[0] == head])
+            for head in dict.fromkeys(path[0] for path in paths if len(path) > 1)
+        }
+        fields = [(self.names[head], self._type_of(head), None) for head in heads]
+        renamed = {name: head for head, name in self.names.items()}
+        self.type = msgspec.defstruct("Row", fields, rename=renamed, gc=False)
+        self.empty = self.type()
+        self._decoder = msgspec.json.Decoder(self.type)
+
+    def _type_of(self, head: str) -> Any:
+        return self.nodes[head].type | str | None if head in self.nodes else Any
+
+    def columns(self, rows: list[Any]) -> dict[PathKeys, list[Any]]:
+        cells = {head: [getattr(row, name) for row in rows] for head, name in self.names.items()}
+        return self.columns_of_cells(cells, len(rows))
+
+    def columns_of_cells(self, cells: dict[str, list[Any]], n: int) -> dict[PathKeys, list[Any]]:
+        none = [None] * n
+        found: dict[PathKeys, list[Any]] = {(leaf,): cells.get(leaf, none) for leaf in self.leaves}
+        for head, node in self.nodes.items():
+            rows = [node.row(cell) for cell in cells.get(head, none)]
+            for path, column in node.columns(rows).items():
+                found[(head, *path)] = column
+        return found
+
+    def row(self, cell: Any) -> Any:
+        """A nested object, also where it is written as text, as in a CSV export."""
+        if cell is None:
+            return self.empty
+        if isinstance(cell, self.type):
+            return cell
+        try:
+            if isinstance(cell, str):
+                return self._decoder.decode(cell) if cell else self.empty
+            return msgspec.convert(cell, self.type)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return self.empty
+
+
+@dataclass(frozen=True, slots=True)
+class LinesTask:
+    """A stretch of whole lines of JSON: its bytes, or where they stand in a plain file."""
+
+    first_line: int
+    data: bytes | None
+    file: Path | None = None
+    offset: int = 0
+    length: int = 0
+
+    def read(self) -> bytes:
+        """The bytes of the stretch."""
+        if self.data is not None:
+            return self.data
+        assert self.file is not None
+        with self.file.open("rb") as stream:
+            stream.seek(self.offset)
+            return stream.read(self.length)
+
+    def rows(self) -> Iterator[tuple[int, bytes]]:
+        """Number and bytes of each line that holds something."""
+        for number, line in enumerate(self.read().split(b"\n"), self.first_line):
+            if line.strip():
+                yield number, line.rstrip(b"\r")
+
+    def batch(self, decoder: RowDecoder, where: str) -> Batch:
+        """Decode at once, and line by line where some line is not what it should be."""
+        data = self.read()
+        check_utf8(data, self.first_line, where)
+        try:
+            rows = decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            rows = []
+        n_lines = data.count(b"\n") + (not data.endswith(b"\n"))
+        if len(rows) == n_lines:
+            lines = np.arange(self.first_line, self.first_line + n_lines, dtype=np.int64)
+            return Batch(lines, decoder.columns(rows), _Lazy(self))
+        return _slowly(list(self.rows()), decoder)
+
+
+class _Lazy(Sequence[bytes]):
+    """Lines of a stretch, split only when one of them is asked for."""
+
+    def __init__(self, task: LinesTask) -> None:
+        self._task = task
+        self._lines: list[bytes] | None = None
+
+    def __len__(self) -> int:
+        return len(self._split())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._split()[index]
+
+    def _split(self) -> list[bytes]:
+        if self._lines is None:
+            self._lines = [line for _, line in self._task.rows()]
+        return self._lines
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsTask:
+    """Elements of one JSON array, numbered from 1."""
+
+    first_line: int
+    items: tuple[bytes, ...]
+
+    def rows(self) -> Iterator[tuple[int, bytes]]:
+        """Number and bytes of each element."""
+        return enumerate(self.items, self.first_line)
+
+    def batch(self, decoder: RowDecoder, where: str) -> Batch:
+        """Decode each element."""
+        for number, item in self.rows():
+            check_utf8(item, number, where)
+        return _slowly(list(self.rows()), decoder)
+
+
+@dataclass(frozen=True, slots=True)
+class CellsTask:
+    """Rows whose columns are apart already (CSV, Parquet); `wide` rows do not fit the header."""
+
+    lines: tuple[int, ...]
+    cells: dict[str, list[Any]]
+    raws: tuple[bytes, ...]
+    wide: tuple[int, ...] = ()
+
+    def rows(self) -> Iterator[tuple[int, bytes]]:
+        """Number and bytes of each row."""
+        return zip(self.lines, self.raws, strict=True)
+
+    def batch(self, decoder: RowDecoder, where: str) -> Batch:  # noqa: ARG002
+        """The columns that some path names."""
+        lines = np.array(self.lines, dtype=np.int64)
+        batch = Batch(lines, decoder.columns_of_cells(self.cells, len(lines)), self.raws)
+        batch.faults.add(self.wide, "", WIDTH)
+        return batch
+
+
+Task = LinesTask | ItemsTask | CellsTask
+
+
+def _slowly(rows: list[tuple[int, bytes]], decoder: RowDecoder) -> Batch:
+    faults = Faults()
+    decoded = []
+    for index, (_, raw) in enumerate(rows):
+        try:
+            decoded.append(decoder.decode_row(raw))
+        except (msgspec.ValidationError, TypeError):
+            faults.add([index], "", NOT_AN_OBJECT)
+            decoded.append(decoder.decode_row(b"{}"))
+        except (ValueError, RecursionError):
+            faults.add([index], "", NOT_JSON)
+            decoded.append(decoder.decode_row(b"{}"))
+    lines = np.array([number for number, _ in rows], dtype=np.int64)
+    return Batch(lines, decoder.columns(decoded), [raw for _, raw in rows], faults)
+
+
+def check_utf8(data: bytes, first_line: int, where: str) -> None:
+    """Raise where bytes are not UTF-8: then the file is in another encoding, and no row is sure."""
+    if data.isascii():
+        return
+    try:
+        data.decode()
+    except UnicodeDecodeError as fault:
+        line = first_line + data.count(b"\n", 0, fault.start)
+        mend = "convert it first, for example: iconv -f WINDOWS-1252 -t UTF-8"
+        raise InputError(f"{where}:{line}", "", "is not UTF-8 text", mend) from fault
+
+
+def sha256_of(raw: bytes) -> str:
+    """Hash by which a person can find a rejected row again."""
+    return hashlib.sha256(raw).hexdigest()

@@ -1,0 +1,136 @@
+"""Which staged rows were seen before, in the same import or in the ledger: one query over ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+
+from weighbridge.usage.shape import CONTENT
+
+MEMORY_LIMIT = "1GB"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Staged rows that must not be stored as they are; one entry each, by chunk and row."""
+
+    chunk: NDArray[np.int64]
+    row: NDArray[np.int64]
+    line: NDArray[np.int64]
+    conflict: NDArray[np.bool_]  # same id, other content: to reject; else a duplicate
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """Rows of made ids that are equal to an earlier row of the same file: each gets its own id."""
+
+    chunk: NDArray[np.int64]
+    row: NDArray[np.int64]
+    request_id: pa.Array
+
+
+_NO_INTS = np.zeros(0, dtype=np.int64)
+_NOTHING = (
+    Seen(_NO_INTS, _NO_INTS, _NO_INTS, np.zeros(0, dtype=bool)),
+    Renamed(_NO_INTS, _NO_INTS, pa.array([], pa.string())),
+)
+
+
+def find_seen(
+    staged: Sequence[Path], stored: Sequence[str], scratch: Path, ids_are_made: bool
+) -> tuple[Seen, Renamed]:
+    """Staged rows that an earlier row makes superfluous or contradicts.
+
+    `staged` are Arrow files whose rows carry `_chunk`, `_file`, `_row` and `_line`, in order of
+    reading; `stored` are the Parquet parts of the same days.
+    """
+    if not staged:
+        return _NOTHING
+    with duckdb.connect() as engine:
+        engine.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        engine.execute("SET temp_directory = ?", [str(scratch)])
+        engine.execute("SET TimeZone = 'UTC'")
+        engine.register("staged", ds.dataset([str(path) for path in staged], format="ipc"))
+        _open_stored(engine, stored)
+        _note_repeated(engine)
+        _give_ids(engine, ids_are_made)
+        return _seen(engine), _renamed(engine)
+
+
+def _open_stored(engine: duckdb.DuckDBPyConnection, stored: Sequence[str]) -> None:
+    if stored:
+        engine.read_parquet(list(stored), hive_partitioning=False).create_view("stored")
+    else:
+        engine.execute("CREATE TEMP VIEW stored AS SELECT * FROM staged WHERE false")
+
+
+def _note_repeated(engine: duckdb.DuckDBPyConnection) -> None:
+    engine.execute(
+        """
+        CREATE TEMP TABLE repeated AS
+        SELECT request_id FROM staged GROUP BY request_id HAVING count(*) > 1
+        UNION
+        SELECT DISTINCT staged.request_id FROM staged SEMI JOIN stored USING (request_id)
+        """
+    )
+
+
+def _give_ids(engine: duckdb.DuckDBPyConnection, ids_are_made: bool) -> None:
+    content = ", ".join(CONTENT)
+    new_id = "CASE WHEN nth > 1 THEN request_id || '-' || nth ELSE request_id END"
+    engine.execute(
+        f"""
+        CREATE TEMP TABLE candidates AS
+        SELECT _chunk, _row, _line, nth, content, {new_id if ids_are_made else "request_id"} AS id
+        FROM (
+            SELECT _chunk, _row, _line, request_id, hash({content}) AS content,
+                row_number() OVER (
+                    PARTITION BY request_id, _file ORDER BY _chunk, _line
+                ) AS nth
+            FROM staged SEMI JOIN repeated USING (request_id)
+        )
+        """  # noqa: S608  (names of our own columns)
+    )
+    engine.execute(
+        f"""
+        CREATE TEMP TABLE found AS
+        SELECT *, first_value(content) OVER earlier AS first_content,
+            row_number() OVER earlier AS occurrence
+        FROM (
+            SELECT _chunk, _row, _line, nth, content, id FROM candidates
+            UNION ALL
+            SELECT -1, 0, 0, 1, hash({content}), stored.request_id
+            FROM stored SEMI JOIN candidates ON stored.request_id = candidates.id
+        )
+        WINDOW earlier AS (PARTITION BY id ORDER BY _chunk, _line)
+        """  # noqa: S608
+    )
+
+
+def _seen(engine: duckdb.DuckDBPyConnection) -> Seen:
+    rows = engine.execute(
+        """
+        SELECT _chunk::BIGINT AS chunk, _row::BIGINT AS row, _line::BIGINT AS line,
+            content <> first_content AS conflict
+        FROM found WHERE occurrence > 1 AND _chunk >= 0 ORDER BY _chunk, _row
+        """
+    ).fetchnumpy()
+    return Seen(*(np.asarray(rows[name]) for name in ("chunk", "row", "line", "conflict")))
+
+
+def _renamed(engine: duckdb.DuckDBPyConnection) -> Renamed:
+    rows = engine.sql(
+        """
+        SELECT _chunk::BIGINT AS chunk, _row::BIGINT AS row, id
+        FROM found WHERE occurrence = 1 AND _chunk >= 0 AND nth > 1 ORDER BY _chunk, _row
+        """
+    ).to_arrow_table()
+    chunk, row = (rows[name].to_numpy() for name in ("chunk", "row"))
+    return Renamed(chunk, row, rows["id"].combine_chunks())

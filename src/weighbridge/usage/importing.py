@@ -1,0 +1,443 @@
+"""Reads other tools' logs into a ledger: all the files of one command, or none of them.
+
+Each file is cut into stretches; workers turn them into rows of the ledger in Arrow files below
+`.staging`; one query finds rows seen before; workers write the rest as one sorted part a day; the
+manifests, renamed into place last, make it count.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import duckdb
+
+from weighbridge.units import InputError, TooManyRejectsError
+from weighbridge.usage.duplicates import Renamed, Seen, find_seen
+from weighbridge.usage.faults import CONFLICT, MENDS, Reject
+from weighbridge.usage.inputs import LogFile, Reading, find_files, format_of
+from weighbridge.usage.rejects import hashes_of_lines, write_rejects
+from weighbridge.usage.shape import Plan
+from weighbridge.usage.sources import source_named
+from weighbridge.usage.sources.source import Source, Take
+from weighbridge.usage.sources.table import ColumnMap, with_map
+from weighbridge.usage.staging import Chunk, PartJob, StagedPart, Workers
+from weighbridge.usage.store import (
+    Manifest,
+    StagedImport,
+    commit,
+    live_manifests,
+    locked,
+    staging,
+)
+
+MOST_REJECTED_FRAC = 0.01
+MOST_QUOTED = 10
+ROWS_PER_PART = 2_000_000
+WORTH_PROCESSES_BYTES = 32 * 2**20  # starting them takes as long as reading this much
+
+OnProgress = Callable[[str, int, int], None]  # stage, done, total
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What a user says of the logs; everything else comes from the source."""
+
+    column_map: ColumnMap = field(default_factory=lambda: ColumnMap({}, {}))
+    timezone: str | None = None
+    start: str | None = None
+    prices: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """Which logs to read into which ledger; `-` is standard input, a directory all its logs."""
+
+    source: str
+    files: tuple[str | Path, ...]
+    into: Path
+    options: ImportOptions = field(default_factory=ImportOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedReject:
+    """A rejected row as the summary quotes it."""
+
+    file_name: str
+    reject: Reject
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did: a manifest for each new file, and the files that were known already."""
+
+    into: Path
+    source: str
+    manifests: tuple[Manifest, ...]
+    known_files: tuple[str, ...]
+    quoted: tuple[QuotedReject, ...] = ()
+
+    def total(self, count: str) -> int:
+        """Sum of one count over the new files."""
+        return sum(int(getattr(manifest, count)) for manifest in self.manifests)
+
+    def rejected_by_reason(self) -> Counter[str]:
+        """Rejected rows by field and reason."""
+        total: Counter[str] = Counter()
+        for manifest in self.manifests:
+            total.update(manifest.rejected_by_reason)
+        return total
+
+    def raise_if_too_many_rejects(self) -> None:
+        """Raise where any file lost more than 1 % of its rows; the others are stored."""
+        for manifest in self.manifests:
+            if manifest.rows_rejected > MOST_REJECTED_FRAC * manifest.rows_read:
+                raise TooManyRejectsError(_too_many(self.into, manifest))
+
+
+def _too_many(into: Path, manifest: Manifest) -> str:
+    lost = manifest.rows_rejected / manifest.rows_read
+    reasons = Counter(manifest.rejected_by_reason).most_common()
+    lines = [
+        f"{manifest.file_name}: {manifest.rows_rejected:,} of {manifest.rows_read:,} rows "
+        f"({lost:.1%}) were rejected, the others are stored",
+        *(f"  {count:,} x {reason}" for reason, count in reasons),
+        f"  mend: see {into / 'rejects' / manifest.import_id}.csv, correct the log, and import "
+        "it into a new folder",
+    ]
+    return "\n".join(lines)
+
+
+def import_logs(
+    request: ImportRequest,
+    *,
+    now: dt.datetime,
+    n_workers: int | None = None,
+    on_progress: OnProgress = lambda *_: None,
+) -> ImportReport:
+    """Read logs into a ledger; raises, having written nothing, where a file is unusable.
+
+    `n_workers` is the number of processes: 0 reads in this one, None decides by size.
+    """
+    options, into = request.options, request.into
+    plan = _plan(with_map(source_named(request.source), options.column_map), options, now)
+    try:
+        with locked(into), staging(into) as place:
+            found = find_files(request.files, plan.source.formats, place)
+            work = _Import(plan, into, place, _settings(options))
+            with Workers(place, plan.prices, _n_processes(found, n_workers)) as workers:
+                return work.run(found, workers, on_progress)
+    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as fault:
+        mend = "free space or allow writing there, and import again; nothing was imported"
+        raise InputError(str(into), "", f"could not be written ({fault})", mend) from fault
+
+
+def _n_processes(found: Sequence[LogFile], n_workers: int | None) -> int:
+    if n_workers is not None:
+        return n_workers
+    large = sum(file.path.stat().st_size for file in found) > WORTH_PROCESSES_BYTES
+    return (os.cpu_count() or 1) if large else 0
+
+
+def _plan(source: Source, options: ImportOptions, now: dt.datetime) -> Plan:
+    zone = options.timezone or options.column_map.timezone
+    if zone is not None and zone != "UTC":
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, IsADirectoryError) as fault:
+            mend = "name one of the tz database, for example UTC or Europe/Berlin"
+            raise InputError("--timezone", "", f"there is no time zone {zone!r}", mend) from fault
+    if options.start is not None and source.start is None:
+        problem = f"the source {source.name} has instants of its own"
+        raise InputError("--start", "", problem, "leave --start out")
+    start = options.start or source.start
+    return Plan(
+        source=source,
+        constants=dict(options.column_map.constants),
+        timezone=zone,
+        start_us=0 if start is None else _start_us(start),
+        now_us=int(now.timestamp() * 1e6),
+        prices=options.prices,
+    )
+
+
+def _start_us(text: str) -> int:
+    mend = "write an instant with its zone, for example 2026-01-05T00:00:00Z"
+    try:
+        start = dt.datetime.fromisoformat(text)
+    except ValueError as fault:
+        raise InputError("--start", "", f"{text!r} is not an instant", mend) from fault
+    if start.tzinfo is None:
+        raise InputError("--start", "", f"{text!r} has no time zone", mend)
+    return int(start.timestamp()) * 10**6 + start.microsecond
+
+
+def _settings(options: ImportOptions) -> dict[str, str]:
+    told = options.column_map
+    columns = [f"{q}={c}" + (f":{unit}" if unit else "") for q, (c, unit) in told.columns.items()]
+    settings = {
+        "map": " ".join(sorted(columns)),
+        "constants": " ".join(sorted(f"{q}={value}" for q, value in told.constants.items())),
+        "input_includes_cache": ""
+        if told.input_includes_cache is None
+        else str(told.input_includes_cache).lower(),
+        "timezone": options.timezone or told.timezone or "",
+        "start": options.start or "",
+    }
+    return {name: value for name, value in settings.items() if value}
+
+
+@dataclass(slots=True)
+class _FileRead:
+    """One file after reading: where it was cut, and what was wrong with it."""
+
+    number: int
+    file: LogFile
+    reading: Reading
+    plan: Plan
+    chunks: list[Chunk] = field(default_factory=list)
+
+    @property
+    def rejects(self) -> list[Reject]:
+        return [*self.reading.rejects, *(r for chunk in self.chunks for r in chunk.rejects)]
+
+    @property
+    def n_read(self) -> int:
+        return sum(chunk.n_read for chunk in self.chunks) + len(self.reading.rejects)
+
+    @property
+    def import_id(self) -> str:
+        return self.reading.content_sha256[:16]
+
+
+@dataclass(slots=True)
+class _Import:
+    plan: Plan
+    into: Path
+    place: Path
+    settings: Mapping[str, str]
+
+    def run(
+        self, found: Sequence[LogFile], workers: Workers, on_progress: OnProgress
+    ) -> ImportReport:
+        new, known = self._read_all(found, workers, on_progress)
+        chunks = [chunk for one in new for chunk in one.chunks]
+        seen, renamed = self._find_seen(chunks)
+        imports, quoted = [], []
+        for index, one in enumerate(new):
+            on_progress("store", index, len(new))
+            staged, rejects = self._stage(one, workers, seen, renamed)
+            imports.append(staged)
+            quoted += [QuotedReject(one.file.name, reject) for reject in rejects[:MOST_QUOTED]]
+        if imports:
+            on_progress("store", len(new), len(new))
+            commit(self.into, self.place, imports)
+        manifests = tuple(item.manifest for item in imports)
+        names = tuple(known)
+        return ImportReport(
+            self.into, self.plan.source.name, manifests, names, tuple(quoted[:MOST_QUOTED])
+        )
+
+    def _read_all(
+        self, found: Sequence[LogFile], workers: Workers, on_progress: OnProgress
+    ) -> tuple[list[_FileRead], list[str]]:
+        live = {manifest.import_id: manifest for manifest in live_manifests(self.into)}
+        total = sum(file.path.stat().st_size for file in found)
+        new: dict[str, _FileRead] = {}
+        known: list[str] = []
+        done = 0
+        for number, file in enumerate(found):
+            on_bytes = partial(_tell_read, on_progress, done, total)
+            one = self._read(number, file, workers, on_bytes)
+            done += file.path.stat().st_size
+            if one.import_id in live:
+                self._check_known(file, live[one.import_id])
+                known.append(file.name)
+            elif one.import_id in new:
+                known.append(file.name)
+            else:
+                new[one.import_id] = one
+                _check_usable(one)
+        return list(new.values()), known
+
+    def _read(
+        self, number: int, file: LogFile, workers: Workers, on_bytes: Callable[[int], None]
+    ) -> _FileRead:
+        source = self.plan.source
+        reading = Reading(file, format_of(file, source.formats), source.delimiter, on_bytes)
+        one = _FileRead(number, file, reading, self.plan)
+        located = False
+        for task in reading.tasks():
+            if not located:
+                one.plan = replace(self.plan, source=located_in(source, reading))
+                located = True
+            one.chunks += workers.submit(number, task, one.plan, file.name)
+        one.chunks += workers.drain()
+        if not one.n_read:
+            mend = "export the log again: it has no rows"
+            raise InputError(file.name, "", "holds no row", mend)
+        return one
+
+    def _check_known(self, file: LogFile, manifest: Manifest) -> None:
+        then = {"source": manifest.source, **manifest.settings}
+        today = {"source": self.plan.source.name, **self.settings}
+        changed = sorted(
+            key for key in then.keys() | today.keys() if then.get(key) != today.get(key)
+        )
+        if changed:
+            told = ", ".join(
+                f"{key} {then.get(key, '(none)')!r}, now {today.get(key, '(none)')!r}"
+                for key in changed
+            )
+            problem = f"was imported before with other settings: {told}"
+            raise InputError(file.name, "", problem, "import it into a new folder")
+
+    def _find_seen(self, chunks: Sequence[Chunk]) -> tuple[Seen, Renamed]:
+        days = {day for chunk in chunks for day, _, _ in chunk.days}
+        stored = [
+            str(self.into / part.path)
+            for manifest in live_manifests(self.into)
+            for part in manifest.parts
+            if part.path.split("/")[1].removeprefix("date=") in days
+        ]
+        files = [chunk.path for chunk in chunks if chunk.path is not None]
+        return find_seen(files, stored, self.place, self.plan.makes_ids)
+
+    def _stage(
+        self, one: _FileRead, workers: Workers, seen: Seen, renamed: Renamed
+    ) -> tuple[StagedImport, list[Reject]]:
+        numbers = [chunk.number for chunk in one.chunks]
+        mine = (seen.chunk >= min(numbers)) & (seen.chunk <= max(numbers))
+        conflicts = sorted(int(line) for line in seen.line[mine & seen.conflict])
+        hashes = hashes_of_lines(one.file, one.reading, conflicts)
+        rejects = one.rejects
+        rejects += [Reject(line, "request_id", CONFLICT, hashes[line]) for line in conflicts]
+        rejects.sort(key=lambda reject: reject.line)
+        jobs = _part_jobs(one, seen, renamed)
+        parts = workers.write_parts(jobs)
+        file = write_rejects(self.place / f"{one.import_id}.csv", rejects) if rejects else None
+        duplicates = int((mine & ~seen.conflict).sum())
+        manifest = self._manifest(one, parts, rejects, duplicates)
+        return StagedImport(manifest, tuple((p.path, p.part) for p in parts), file), rejects
+
+    def _manifest(
+        self,
+        one: _FileRead,
+        parts: Sequence[StagedPart],
+        rejects: Sequence[Reject],
+        duplicates: int,
+    ) -> Manifest:
+        reasons = Counter(f"{r.field}: {r.reason}" if r.field else r.reason for r in rejects)
+        unpriced = sum((part.unpriced_models for part in parts), Counter[str]())
+        now = dt.datetime.fromtimestamp(self.plan.now_us / 1e6, dt.UTC)
+        manifest = Manifest(
+            import_id=one.import_id,
+            source=self.plan.source.name,
+            file_name=one.file.name,
+            content_sha256=one.reading.content_sha256,
+            rows_read=one.n_read,
+            rows_stored=sum(part.part.rows for part in parts),
+            rows_duplicate=duplicates,
+            rows_rejected=len(rejects),
+            rejected_by_reason=dict(reasons.most_common()),
+            rows_failed=sum(part.n_failed for part in parts),
+            rows_from_cache=sum(part.n_from_cache for part in parts),
+            first_at=min((part.first_at for part in parts), default=None),
+            last_at=max((part.last_at for part in parts), default=None),
+            cannot_tell=tuple(self.plan.source.cannot_tell.values()),
+            assumptions=_assumptions(self.plan),
+            settings=dict(self.settings),
+            prices_digest=parts[0].prices_digest if parts else None,
+            n_models=len({model for part in parts for model in part.models}),
+            unpriced_models=dict(unpriced.most_common()),
+            imported_at=now.isoformat(),
+        )
+        total = manifest.rows_stored + manifest.rows_duplicate + manifest.rows_rejected
+        assert manifest.rows_read == total, "a row went missing"
+        return manifest
+
+
+def _assumptions(plan: Plan) -> tuple[str, ...]:
+    source = plan.source
+    told = list(source.assumptions)
+    if source.start is not None:
+        start = dt.datetime.fromtimestamp(plan.start_us / 1e6, dt.UTC)
+        told.append(f"the log begins at {start.isoformat()} (--start)")
+    elif plan.timezone is not None:
+        told.append(f"instants without a time zone are {plan.timezone} (--timezone)")
+    elif source.naive_timezone is not None:
+        why = source.naive_timezone_reason
+        told.append(f"instants without a time zone are {source.naive_timezone} ({why})")
+    return tuple(told)
+
+
+def _tell_read(on_progress: OnProgress, before: int, total: int, n_bytes: int) -> None:
+    on_progress("read", before + n_bytes, total)
+
+
+def _check_usable(one: _FileRead) -> None:
+    """A file without one usable row was misread as a whole: say so, and write nothing."""
+    if any(chunk.n_rows for chunk in one.chunks):
+        return
+    rejects = one.rejects
+    reasons = Counter((reject.field, reject.reason) for reject in rejects)
+    (name, reason), count = reasons.most_common(1)[0]
+    first = min(r.line for r in rejects if (r.field, r.reason) == (name, reason))
+    others = len(reasons) - 1
+    problem = f"none of its {one.n_read:,} rows can be used: {count:,} x {reason}"
+    problem += f", and {others} other reason{'s' * (others > 1)}" if others else ""
+    mend = MENDS.get(reason, "check that this is the right source, and export the log again")
+    raise InputError(f"{one.file.name}:{first}", name, problem, mend)
+
+
+def located_in(source: Source, reading: Reading) -> Source:
+    """The source with each path found in this file's columns; raises where a needed one is not.
+
+    A name that a user wrote with dots is a column of that name if there is one, else a path.
+    """
+    names = set(reading.names)
+    takes = []
+    for take in source.takes:
+        paths = tuple(
+            tuple(path[0].split(".")) if len(path) == 1 and path[0] not in names else path
+            for path in take.paths
+        )
+        if names and not any(path[0] in names for path in paths):
+            _refuse_missing(source, take, reading)
+        takes.append(replace(take, paths=paths))
+    return replace(source, takes=tuple(takes))
+
+
+def _refuse_missing(source: Source, take: Take, reading: Reading) -> None:
+    if not (take.required or source.mapped_by_user):
+        return
+    wanted = " or ".join(".".join(path) for path in take.paths)
+    shown = ", ".join(reading.names[:40]) + (", ..." if len(reading.names) > 40 else "")
+    if source.mapped_by_user:
+        problem = f"there is no column {wanted!r} to map {take.quantity} to"
+        raise InputError(reading.file.name, wanted, problem, f"one of {shown}")
+    problem = f"is not a column of this file, so it is no {source.title}; its columns are {shown}"
+    mend = "name the right source, or use `table` with --map"
+    raise InputError(reading.file.name, wanted, problem, mend)
+
+
+def _part_jobs(one: _FileRead, seen: Seen, renamed: Renamed) -> list[PartJob]:
+    """One job a day, or several where a day has very many rows."""
+    jobs: dict[tuple[str, int], PartJob] = {}
+    rows: Counter[str] = Counter()
+    for chunk in one.chunks:
+        dropped = seen.row[seen.chunk == chunk.number]
+        mine = renamed.chunk == chunk.number
+        names = renamed.request_id.filter(mine) if mine.any() else None
+        for day, offset, length in chunk.days:
+            key = (day, rows[day] // ROWS_PER_PART)
+            job = jobs.setdefault(key, PartJob(day, one.import_id))
+            job.add(chunk, (offset, length), dropped, (renamed.row[mine], names))
+            rows[day] += length
+    return [jobs[key] for key in sorted(jobs)]

@@ -1,0 +1,446 @@
+"""The files to read in: found in directories, unpacked on the way, cut into tasks, hashed."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import os
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from weighbridge.units import InputError
+from weighbridge.usage.batches import CellsTask, ItemsTask, LinesTask, Task, check_utf8
+from weighbridge.usage.faults import NOT_CSV, TOO_LONG, Reject
+from weighbridge.usage.sources.source import Format
+
+MIB = 1 << 20
+LONGEST_ROW_BYTES = 8 * MIB
+LARGEST_ARRAY_BYTES = 1 << 31
+CHUNK_BYTES = 8 * MIB
+ROWS_PER_TASK = 10_000
+
+SUFFIXES: dict[Format, tuple[str, ...]] = {
+    "json": (".json", ".jsonl", ".ndjson"),
+    "csv": (".csv",),
+    "parquet": (".parquet", ".pq"),
+}
+_PACKED = (".gz", ".zst")
+
+OnBytes = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """One file to read; `path` may be a copy of standard input that has no other name."""
+
+    name: str
+    path: Path
+    is_stdin: bool = False
+
+
+def find_files(
+    named: Sequence[str | Path], formats: Sequence[Format], scratch: Path
+) -> list[LogFile]:
+    """The files named, those in the directories named (by suffix), and standard input for `-`."""
+    found: list[LogFile] = []
+    for name in named:
+        path = Path(name)
+        if str(name) == "-":
+            found.append(_from_stdin(scratch))
+        elif path.is_dir():
+            found.extend(_in_directory(path, formats))
+        elif path.exists():
+            found.append(LogFile(str(name), path))
+        elif path.is_symlink():
+            raise InputError(str(name), "", "is a symlink that leads nowhere", "mend the link")
+        else:
+            raise InputError(str(name), "", "there is no such file", "check the path")
+    if not found:
+        raise InputError("import", "FILE", "no file is named", "name files, directories or -")
+    return found
+
+
+def _from_stdin(scratch: Path) -> LogFile:
+    """Standard input, copied to a nameless file: rows may hold prompts, and no crash keeps it."""
+    handle, name = tempfile.mkstemp(dir=scratch)
+    os.unlink(name)  # noqa: PTH108  (the open handle keeps the bytes readable)
+    with os.fdopen(handle, "wb", closefd=False) as copy:
+        while block := sys.stdin.buffer.read(MIB):
+            copy.write(block)
+    return LogFile("-", Path(f"/dev/fd/{handle}"), is_stdin=True)
+
+
+def _in_directory(folder: Path, formats: Sequence[Format]) -> list[LogFile]:
+    wanted = tuple(suffix for one in formats for suffix in SUFFIXES[one])
+    found = [
+        LogFile(str(file), file)
+        for file in sorted(_walk(folder, ()))
+        if file.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(wanted)
+    ]
+    if not found:
+        endings = ", ".join(wanted)
+        problem = "the directory holds no log"
+        raise InputError(str(folder), "", problem, f"logs here end in {endings} (also .gz, .zst)")
+    return found
+
+
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    real = folder.resolve()
+    if real in above:
+        mend = "remove the link, or name the directories without it"
+        raise InputError(str(folder), "", f"is a symlink loop (leads back to {real})", mend)
+    for item in sorted(folder.iterdir()):
+        if _is_loop(item):
+            mend = "remove the link, or name the files without it"
+            raise InputError(str(item), "", "is a symlink loop", mend)
+        if item.is_dir():
+            yield from _walk(item, (*above, real))
+        elif item.is_file():
+            yield item
+
+
+def _is_loop(item: Path) -> bool:
+    if not item.is_symlink():
+        return False
+    try:
+        item.resolve(strict=True)
+    except FileNotFoundError:
+        return False
+    except (OSError, RuntimeError):  # RuntimeError: how pathlib names a loop before Python 3.13
+        return True
+    return False
+
+
+class _Hashing(io.RawIOBase):
+    """Hashes what passes through it; tells progress by the bytes taken from below."""
+
+    def __init__(self, stream: Any, told: Callable[[], int], on_bytes: OnBytes) -> None:
+        self._stream, self._told, self._on_bytes = stream, told, on_bytes
+        self.digest = hashlib.sha256()
+        self.n_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self.digest.update(data)
+        self.n_bytes += len(data)
+        self._on_bytes(self._told())
+        return len(data)
+
+
+@dataclass(slots=True)
+class Reading:
+    """One file being read: its tasks in order; hash and rejects are complete after the last."""
+
+    file: LogFile
+    format: Format
+    delimiter: str
+    on_bytes: OnBytes = lambda _: None
+    rejects: list[Reject] = field(default_factory=list)
+    names: tuple[str, ...] = ()  # top-level columns or keys
+    content_sha256: str = ""
+    n_rows: int = 0
+
+    def tasks(self) -> Iterator[Task]:
+        """Stretches of the file; raises at what makes the file as a whole unusable."""
+        try:
+            if self.format == "parquet":
+                yield from self._parquet_tasks()
+            else:
+                yield from self._text_tasks()
+        except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
+            problem = f"the gzip data is truncated or damaged ({fault})"
+            raise InputError(
+                self.file.name, "", problem, "copy or export the file again"
+            ) from fault
+        except PermissionError as fault:
+            raise InputError(self.file.name, "", "may not be read", "allow it") from fault
+        except pa.ArrowInvalid as fault:
+            raise InputError(self.file.name, "", str(fault), "export the file again") from fault
+
+    def _text_tasks(self) -> Iterator[Task]:
+        with self.file.path.open("rb") as raw:
+            raw.seek(0)  # where /dev/fd shares one position
+            stream, packed = _unpacked(raw)
+            hashing = _Hashing(stream, raw.tell, self.on_bytes)
+            plain = None if packed or self.file.is_stdin else self.file.path
+            before = os.fstat(raw.fileno())
+            with io.BufferedReader(hashing, MIB) as text:
+                self._check_start(text)
+                yield from self._cut(text, plain)
+                while text.read(MIB):
+                    pass
+            after = self.file.path.stat()
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                mend = "copy the file first, or import it when nothing writes to it any more"
+                raise InputError(self.file.name, "", "changed while it was read", mend)
+            self.content_sha256 = hashing.digest.hexdigest()
+
+    def _check_start(self, text: Any) -> None:
+        start = text.peek(4)[:4]
+        if not start:
+            raise InputError(self.file.name, "", "the file is empty", "export the log again")
+        if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            mend = "convert it first, for example: iconv -f UTF-16 -t UTF-8"
+            raise InputError(self.file.name, "", "is UTF-16 text, not UTF-8", mend)
+        if start == b"PAR1":
+            mend = "import it with the source `parquet` or `table`"
+            raise InputError(self.file.name, "", "is a Parquet file", mend)
+
+    def _cut(self, text: Any, plain: Path | None) -> Iterator[Task]:
+        if self.format == "csv":
+            return self._csv_tasks(text)
+        first = _first_byte(text)
+        if first == b"[":
+            return self._array_tasks(text)
+        if first != b"{":
+            mend = "give JSON lines or a JSON array of objects"
+            raise InputError(self.file.name, "", "does not begin with { or [", mend)
+        return self._line_tasks(text, plain)
+
+    def _array_tasks(self, text: Any) -> Iterator[Task]:
+        data = text.read(LARGEST_ARRAY_BYTES + 1)
+        if len(data) > LARGEST_ARRAY_BYTES:
+            mend = "write it as JSON lines, for example: jq -c '.[]'"
+            raise InputError(self.file.name, "", "is a JSON array of over 2 GiB", mend)
+        check_utf8(data, 1, self.file.name)
+        try:
+            items = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=list[msgspec.Raw])
+        except msgspec.DecodeError as fault:
+            mend = "the array is cut off or damaged: export it again"
+            raise InputError(
+                self.file.name, "", f"is not a whole JSON array ({fault})", mend
+            ) from None
+        self.names = _keys_of(bytes(item) for item in islice(items, 100))
+        for at in range(0, len(items), ROWS_PER_TASK):
+            yield self._items_task(at, items[at : at + ROWS_PER_TASK])
+
+    def _items_task(self, at: int, items: Sequence[msgspec.Raw]) -> ItemsTask:
+        self.n_rows += len(items)
+        return ItemsTask(at + 1, tuple(bytes(item) for item in items))
+
+    def _line_tasks(self, text: Any, plain: Path | None) -> Iterator[Task]:
+        for line, offset, data in self._stretches(text):
+            if not self.names:
+                self.names = _keys_of(data.split(b"\n", 100)[:100])
+            if plain is None:
+                yield LinesTask(line, data)
+            else:
+                yield LinesTask(line, None, plain, offset, len(data))
+
+    def _stretches(self, text: Any) -> Iterator[tuple[int, int, bytes]]:
+        """Stretches of whole lines of at most 8 MiB; longer lines become rejects."""
+        line, offset, held = 1, 0, b""
+        if text.peek(3)[:3] == b"\xef\xbb\xbf":
+            offset += len(text.read(3))
+        while True:
+            block = text.read(CHUNK_BYTES - len(held))
+            held += block
+            if not held:
+                return
+            cut = held.rfind(b"\n") + 1 if block else len(held)
+            if cut == 0 and len(held) < LONGEST_ROW_BYTES:
+                continue
+            if cut == 0:
+                offset += self.skip_line(text, line, held)
+                line, held = line + 1, b""
+                continue
+            stretch, held = held[:cut], held[cut:]
+            if not stretch.isspace():
+                yield line, offset, stretch
+            line, offset = line + stretch.count(b"\n"), offset + cut
+
+    def skip_line(self, text: Any, line: int, begun: bytes) -> int:
+        """Reject the line that has begun with these bytes; returns its length."""
+        digest, n = hashlib.sha256(begun), len(begun)
+        while True:
+            piece = text.readline(MIB)
+            n += len(piece)
+            digest.update(piece.rstrip(b"\r\n"))
+            if not piece or piece.endswith(b"\n"):
+                break
+        self.n_rows += 1
+        self.rejects.append(Reject(line, "", TOO_LONG, digest.hexdigest()))
+        return n
+
+    def _csv_tasks(self, text: Any) -> Iterator[Task]:
+        lines = _CsvLines(text, self)
+        csv.field_size_limit(LONGEST_ROW_BYTES)
+        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        try:
+            header = next(reader)
+        except (csv.Error, StopIteration) as fault:
+            mend = "give a CSV file whose first line names the columns"
+            raise InputError(self.file.name, "", "has no header", mend) from fault
+        self.names = tuple(header)
+        self._check_header(header)
+        lines.taken()
+        while True:
+            task = self._csv_task(reader, lines, len(header))
+            if task is None:
+                return
+            yield task
+
+    def _check_header(self, header: Sequence[str]) -> None:
+        twice = sorted({name for name in header if header.count(name) > 1})
+        if twice:
+            mend = "rename the columns so that each name stands once"
+            raise InputError(self.file.name, twice[0], "is the name of two columns", mend)
+
+    def _csv_task(self, reader: Any, lines: _CsvLines, width: int) -> CellsTask | None:
+        rows: list[list[str]] = []
+        numbers: list[int] = []
+        raws: list[bytes] = []
+        wide: list[int] = []
+        at_end = False
+        while len(rows) < ROWS_PER_TASK and lines.n_bytes < CHUNK_BYTES:
+            try:
+                row = next(reader)
+            except StopIteration:
+                at_end = True
+                break
+            except csv.Error:
+                line, raw = lines.taken()
+                self._reject(line, NOT_CSV, raw)
+                continue
+            line, raw = lines.taken()
+            if not row:
+                continue
+            if len(row) != width:
+                wide.append(len(rows))
+                row = [""] * width
+            rows.append(row)
+            numbers.append(line)
+            raws.append(raw)
+        lines.n_bytes = 0
+        self.n_rows += len(rows)
+        if not rows:
+            return None if at_end else CellsTask((), {name: [] for name in self.names}, ())
+        cells = {
+            name: list(column)
+            for name, column in zip(self.names, zip(*rows, strict=True), strict=True)
+        }
+        return CellsTask(tuple(numbers), cells, tuple(raws), tuple(wide))
+
+    def _reject(self, line: int, reason: str, raw: bytes) -> None:
+        self.n_rows += 1
+        self.rejects.append(Reject(line, "", reason, hashlib.sha256(raw).hexdigest()))
+
+    def _parquet_tasks(self) -> Iterator[Task]:
+        with self.file.path.open("rb") as stream:
+            self.content_sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            stream.seek(0)
+            if not stream.read(1):
+                raise InputError(self.file.name, "", "the file is empty", "export the log again")
+            file = pq.ParquetFile(stream)
+            self.names = tuple(file.schema_arrow.names)
+            for batch in file.iter_batches(ROWS_PER_TASK):
+                first = self.n_rows + 1
+                self.n_rows += batch.num_rows
+                yield _parquet_task(batch, first)
+
+
+def _parquet_task(batch: pa.RecordBatch, first: int) -> CellsTask:
+    cells = {name: _plain(column) for name, column in zip(batch.schema.names, batch, strict=True)}
+    rows = zip(*cells.values(), strict=True)
+    raws = tuple(repr(row).encode("utf-8", "replace") for row in rows)
+    return CellsTask(tuple(range(first, first + batch.num_rows)), cells, raws)
+
+
+def _plain(column: pa.Array) -> list[Any]:
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us", tz=column.type.tz), safe=False)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return list(column.to_pylist())
+
+
+class _CsvLines:
+    """Feeds lines to the CSV reader, and remembers which made up the row just read."""
+
+    def __init__(self, text: Any, reading: Reading) -> None:
+        self._text, self._reading = text, reading
+        self._line, self._first, self._raw = 0, 1, b""
+        self.n_bytes = 0
+        if text.peek(3)[:3] == b"\xef\xbb\xbf":
+            text.read(3)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        while True:
+            data = self._text.readline(LONGEST_ROW_BYTES + 1)
+            if not data:
+                raise StopIteration
+            self._line += 1
+            self.n_bytes += len(data)
+            if len(data) <= LONGEST_ROW_BYTES or data.endswith(b"\n"):
+                break
+            self._reading.skip_line(self._text, self._line, data)
+            self._first = self._line + 1
+        check_utf8(data, self._line, self._reading.file.name)
+        self._raw += data
+        return str(data.decode())
+
+    def taken(self) -> tuple[int, bytes]:
+        """First line and bytes of the row just read."""
+        taken = self._first, self._raw.rstrip(b"\r\n")
+        self._first, self._raw = self._line + 1, b""
+        return taken
+
+
+def _unpacked(raw: IO[bytes]) -> tuple[Any, bool]:
+    magic = raw.read(4)
+    raw.seek(0)
+    if magic[:2] == b"\x1f\x8b":
+        return gzip.GzipFile(fileobj=raw), True
+    if magic == b"\x28\xb5\x2f\xfd":
+        return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"), True
+    return raw, False
+
+
+def format_of(file: LogFile, formats: Sequence[Format]) -> Format:
+    """Which of a source's formats a file is in, by what it begins with."""
+    if len(formats) == 1:
+        return formats[0]
+    try:
+        with file.path.open("rb") as raw:
+            raw.seek(0)
+            start = _unpacked(raw)[0].read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+    except (EOFError, zlib.error, OSError, pa.ArrowInvalid):
+        return formats[0]  # the reading itself will say what is wrong
+    if start[:4] == b"PAR1":
+        return "parquet"
+    return "json" if start[:1] in (b"{", b"[") else "csv" if "csv" in formats else formats[0]
+
+
+def _first_byte(text: Any) -> bytes:
+    start = text.peek(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+    return bytes(start[:1])
+
+
+def _keys_of(rows: Any) -> tuple[str, ...]:
+    names: dict[str, None] = {}
+    for row in rows:
+        try:
+            found = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        names.update(dict.fromkeys(found))
+    return tuple(names)

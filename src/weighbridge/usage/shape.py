@@ -1,0 +1,397 @@
+"""Raw columns of a source to rows of the ledger: read, checked, split into buckets, priced."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from weighbridge.catalog.prices import PriceBook
+from weighbridge.ledger.pricing import PriceKey, TokenColumns, price_batch
+from weighbridge.ledger.record import COLUMN_NAMES
+from weighbridge.usage.batches import Batch, sha256_of
+from weighbridge.usage.convert import (
+    Clock,
+    Ints,
+    Mask,
+    Numbers,
+    nothing,
+    to_counts,
+    to_instants,
+    to_pico_usd,
+    to_seconds,
+    to_text,
+)
+from weighbridge.usage.faults import (
+    ABOVE_INPUT,
+    ABOVE_OUTPUT,
+    ENDS_BEFORE_START,
+    IN_FUTURE,
+    MISSING,
+    NOT_USD,
+    TOO_LARGE,
+    TOO_OLD,
+    UNKNOWN_WORD,
+    Reject,
+)
+from weighbridge.usage.sources.source import (
+    QUANTITIES,
+    SECONDS_PER_UNIT,
+    SELF_HOSTED_PROVIDERS,
+    Source,
+    Take,
+)
+from weighbridge.usage.store import SCHEMA
+
+CLOCK_SKEW_US = 300 * 10**6  # two machines' clocks may differ; more than this is a wrong date
+OLDEST_US = 1_420_070_400 * 10**6  # 2015-01-01: before it, a unit was mistaken
+MOST_PICO_USD = 10**18 - 1  # what decimal(18, 12) holds
+
+GATEWAY_CACHE = "gateway-cache"  # the target of what a gateway answered from its own cache
+_NO_TEXT = pa.scalar(None, pa.string())
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to read one file: its source, with all that the user said of it."""
+
+    source: Source
+    constants: Mapping[str, str]
+    timezone: str | None
+    start_us: int
+    now_us: int
+    prices: Path | None
+
+    @property
+    def makes_ids(self) -> bool:
+        """Whether rows have no id of their own."""
+        return all(take.quantity != "request_id" for take in self.source.takes)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The price book with its digest, which takes a look at every model to work out."""
+
+    book: PriceBook
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """A batch in the ledger's columns (import_id apart), ordered by instant, and its rejects."""
+
+    table: pa.Table
+    lines: Ints  # of the table's rows
+    rejects: tuple[Reject, ...]
+    n_read: int
+
+
+class _Reading:
+    """Typed columns of a batch, on demand, by the name of a quantity."""
+
+    def __init__(self, batch: Batch, plan: Plan) -> None:
+        self.batch, self.plan, self.faults = batch, plan, batch.faults
+        self._takes = {take.quantity: take for take in plan.source.takes}
+
+    def has(self, quantity: str) -> bool:
+        """Whether the source holds this quantity."""
+        return quantity in self._takes
+
+    def raw(self, take: Take) -> Sequence[Any]:
+        """Values of the first path that holds one, row by row."""
+        first, *others = (self.batch.columns[path] for path in take.paths)
+        for other in others:
+            if None in first or "" in first:
+                first = [
+                    b if a is None or a == "" else a for a, b in zip(first, other, strict=True)
+                ]
+        return first
+
+    def text(self, quantity: str) -> pa.Array:
+        """A text column, its words translated where the source has its own."""
+        if quantity in self.plan.constants:
+            return pa.array([self.plan.constants[quantity]] * self.batch.n, pa.string())
+        if quantity not in self._takes:
+            return pa.nulls(self.batch.n, pa.string())
+        take = self._takes[quantity]
+        texts = to_text(self.raw(take), self.faults, quantity)
+        if quantity in self.plan.source.words:
+            texts = self._translated(texts, quantity)
+        if take.required:
+            self._note_missing(quantity, texts.is_null().to_numpy(zero_copy_only=False))
+        return texts
+
+    def _translated(self, texts: pa.Array, quantity: str) -> pa.Array:
+        words = self.plan.source.words[quantity]
+        coded = texts.dictionary_encode()
+        closed = quantity in {"status", "service_tier"}
+        meanings, unknown = [], []
+        for code, word in enumerate(coded.dictionary.to_pylist()):
+            known = word.strip().lower() in words
+            meanings.append(words[word.strip().lower()] if known else None if closed else word)
+            if closed and not known:
+                unknown.append(code)
+        if unknown:
+            codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+            self.faults.add(np.flatnonzero(np.isin(codes, unknown)), quantity, UNKNOWN_WORD)
+        return pc.take(pa.array(meanings, pa.string()), coded.indices)
+
+    def numbers(self, quantity: str) -> Numbers:
+        """A column of counts, seconds, costs or instants."""
+        if quantity not in self._takes:
+            return nothing(self.batch.n)
+        take = self._takes[quantity]
+        numbers = self._converted(take)
+        if take.required:
+            self._note_missing(quantity, numbers.empty)
+        return numbers
+
+    def _converted(self, take: Take) -> Numbers:
+        values, kind = self.raw(take), QUANTITIES[take.quantity]
+        if kind == "count":
+            return to_counts(values, self.faults, take.quantity)
+        if kind == "usd":
+            return to_pico_usd(values, self.faults, take.quantity)
+        if kind == "seconds":
+            unit = SECONDS_PER_UNIT[take.unit or "s"]
+            return to_seconds(values, self.faults, take.quantity, unit)
+        zone = self.plan.timezone or self.plan.source.naive_timezone
+        clock = Clock(zone, take.unit, self.plan.start_us)
+        return to_instants(values, self.faults, take.quantity, clock)
+
+    def _note_missing(self, quantity: str, empty: Mask) -> None:
+        if empty.any():
+            self.faults.add(np.flatnonzero(empty), quantity, MISSING)
+
+
+def shape(batch: Batch, plan: Plan, prices: Prices) -> Shaped:
+    """Rows of the ledger from a batch; each row is either in the table or among the rejects."""
+    reading = _Reading(batch, plan)
+    columns: dict[str, Any] = {}
+    _add_instants(columns, reading)
+    _add_tokens(columns, reading)
+    _add_names(columns, reading)
+    _forget_what_no_model_did(columns, reading)
+    _add_cost(columns, reading, prices.book)
+    if plan.makes_ids:
+        columns["request_id"] = _made_ids(columns, plan.source.name)
+    good, rejects = _rejects(batch)
+    order = np.argsort(columns["started_at"][good], kind="stable")
+    rows = np.arange(batch.n)[good][order]
+    return Shaped(
+        table=_as_table(columns, prices.digest).take(pa.array(rows)),
+        lines=batch.lines[rows],
+        rejects=rejects,
+        n_read=batch.n,
+    )
+
+
+def _add_instants(columns: dict[str, Any], reading: _Reading) -> None:
+    started = reading.numbers("started_at")
+    ended = reading.numbers("ended_at")
+    first = reading.numbers("first_token_at")
+    faults, at = reading.faults, started.values
+    usable = ~started.empty
+    future = usable & (at > reading.plan.now_us + CLOCK_SKEW_US)
+    faults.add(np.flatnonzero(future), "started_at", IN_FUTURE)
+    faults.add(np.flatnonzero(usable & (at < OLDEST_US)), "started_at", TOO_OLD)
+    for later, quantity in ((ended, "ended_at"), (first, "first_token_at")):
+        before = usable & ~later.empty & (later.values < at)
+        faults.add(np.flatnonzero(before), quantity, ENDS_BEFORE_START)
+    columns["started_at"] = at
+    columns["latency_s"] = _either(reading.numbers("latency_s"), _seconds_since(started, ended))
+    # An answer that came in one piece has its end written as the instant of its first token.
+    whole = ~ended.empty & (first.values == ended.values)
+    streamed = Numbers(first.values, first.empty | whole)
+    columns["ttft_s"] = _either(reading.numbers("ttft_s"), _seconds_since(started, streamed))
+
+
+def _seconds_since(start: Numbers, end: Numbers) -> Numbers:
+    return Numbers((end.values - start.values) / 1e6, start.empty | end.empty)
+
+
+def _either(told: Numbers, derived: Numbers) -> Numbers:
+    return Numbers(np.where(told.empty, derived.values, told.values), told.empty & derived.empty)
+
+
+def _add_tokens(columns: dict[str, Any], reading: _Reading) -> None:
+    read = reading.numbers("cache_read_tokens").where_empty(0)
+    write = reading.numbers("cache_write_tokens").where_empty(0)
+    if reading.has("uncached_input_tokens") or not reading.plan.source.input_includes_cache:
+        told = "uncached_input_tokens" if reading.has("uncached_input_tokens") else "input_tokens"
+        uncached = reading.numbers(told).where_empty(0)
+    else:
+        uncached = reading.numbers("input_tokens").where_empty(0) - read - write
+        contradicts = np.flatnonzero(uncached < 0)
+        reading.faults.add(contradicts, "cache_read_tokens", ABOVE_INPUT)
+    output = reading.numbers("output_tokens").where_empty(0)
+    reasoning = reading.numbers("reasoning_tokens").where_empty(0)
+    reading.faults.add(np.flatnonzero(reasoning > output), "reasoning_tokens", ABOVE_OUTPUT)
+    columns["uncached_input_tokens"] = uncached
+    columns["cache_read_tokens"] = read
+    columns["cache_write_tokens"] = write
+    columns["output_tokens"] = output
+    columns["reasoning_tokens"] = reasoning
+    attempts, retries = reading.numbers("attempts"), reading.numbers("retries")
+    columns["attempts"] = _either(attempts, Numbers(retries.values + 1, retries.empty))
+
+
+def _add_names(columns: dict[str, Any], reading: _Reading) -> None:
+    for name in ("request_id", "tenant", "feature", "template", "service_tier", "data_class"):
+        columns[name] = reading.text(name)
+    columns["status"] = pc.fill_null(reading.text("status"), "ok")
+    provider, asked, model = (reading.text(q) for q in ("provider", "model_requested", "model"))
+    columns["provider"] = provider
+    columns["model_requested"] = pc.coalesce(asked, model)
+    columns["model"] = model if reading.has("model") else pc.coalesce(model, asked)
+    served = pc.binary_join_element_wise(provider, columns["model"], "/")
+    columns["target"] = pc.coalesce(reading.text("target"), served)
+    currency = reading.text("currency")
+    other = pc.fill_null(pc.not_equal(pc.utf8_upper(currency), "USD"), False)
+    reading.faults.add(np.flatnonzero(other.to_numpy(zero_copy_only=False)), "currency", NOT_USD)
+
+
+def _forget_what_no_model_did(columns: dict[str, Any], reading: _Reading) -> None:
+    """Answers from the gateway's own cache used no model: no tokens, no attempts."""
+    answered = pc.equal(reading.text("answered_from_cache"), "yes")
+    cached = pc.fill_null(answered, False).to_numpy(zero_copy_only=False)
+    if cached.any():
+        for name in (*_BUCKETS, "reasoning_tokens"):
+            columns[name] = np.where(cached, 0, columns[name])
+        attempts = columns["attempts"]
+        columns["attempts"] = Numbers(
+            np.where(cached, 0, attempts.values), attempts.empty & ~cached
+        )
+        columns["target"] = pc.if_else(pa.array(cached), GATEWAY_CACHE, columns["target"])
+    columns["from_cache"] = cached
+
+
+_BUCKETS = ("uncached_input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
+_NOT_CONTENT = ("request_id", "price_state", "list_cost_usd", "estimated", "prices_digest")
+CONTENT = tuple(
+    name for name in COLUMN_NAMES if name not in (*_NOT_CONTENT, "import_id")
+)  # two rows with the same id and these are one row, seen twice
+
+
+def _made_ids(columns: Mapping[str, Any], source: str) -> pa.Array:
+    """Ids from what the rows say; equal rows get equal ids, which are told apart when stored."""
+    lists = [
+        column.to_pylist() if isinstance(column, pa.Array) else _filled(column).tolist()
+        for column in (columns[name] for name in CONTENT)
+    ]
+    return pa.array(
+        [
+            hashlib.blake2b(f"{source}{row!r}".encode(), digest_size=12).hexdigest()
+            for row in zip(*lists, strict=True)
+        ],
+        pa.string(),
+    )
+
+
+def _filled(column: Any) -> NDArray[Any]:
+    return np.where(column.empty, -1, column.values) if isinstance(column, Numbers) else column
+
+
+def _add_cost(columns: dict[str, Any], reading: _Reading, book: PriceBook) -> None:
+    n = reading.batch.n
+    own = pc.is_in(columns["provider"], pa.array(sorted(SELF_HOSTED_PROVIDERS)))
+    self_hosted = own.to_numpy(zero_copy_only=False) & ~columns["from_cache"]
+    cost, priced = _priced(columns, reading, book)
+    priced &= ~self_hosted
+    free = columns["from_cache"]
+    state = np.where(priced | free, 0, np.where(self_hosted, 2, 1)).astype(np.int8)
+    columns["price_state"] = pa.DictionaryArray.from_arrays(
+        pa.array(state), pa.array(["priced", "unpriced", "self_hosted"])
+    ).cast(pa.string())
+    columns["list_cost_usd"] = Numbers(np.where(priced, cost, 0), state != 0)
+    columns["reported_cost_usd"] = reading.numbers("reported_cost_usd")
+    columns["estimated"] = pa.nulls(n, pa.string())
+
+
+def _priced(columns: Mapping[str, Any], reading: _Reading, book: PriceBook) -> tuple[Ints, Mask]:
+    n = reading.batch.n
+    cost, priced = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
+    rows = columns["model"].is_valid().to_numpy(zero_copy_only=False)
+    faulty = np.fromiter(reading.faults.found, dtype=np.int64)
+    rows[faulty] = False
+    where = np.flatnonzero(rows)
+    if not len(where):
+        return cost, priced
+    keys, index = _price_keys(columns, where)
+    tokens = TokenColumns(*(columns[bucket][where] for bucket in _BUCKETS))
+    cost[where], priced[where] = price_batch(
+        book, keys, index, columns["started_at"][where], tokens
+    )
+    large = np.flatnonzero(cost > MOST_PICO_USD)
+    reading.faults.add(large, "list_cost_usd", TOO_LARGE)
+    cost[large] = 0
+    return cost, priced
+
+
+def _price_keys(columns: Mapping[str, Any], where: Ints) -> tuple[list[PriceKey], Ints]:
+    code = np.zeros(len(where), dtype=np.int64)
+    words: list[list[str | None]] = []
+    for name in ("provider", "model", "service_tier"):
+        coded = columns[name].take(pa.array(where)).dictionary_encode(null_encoding="encode")
+        words.append(coded.dictionary.to_pylist())
+        code = code * len(words[-1]) + coded.indices.to_numpy(zero_copy_only=False)
+    found, index = np.unique(code, return_inverse=True)
+    n_models, n_tiers = len(words[1]), len(words[2])
+    keys = [
+        PriceKey(
+            words[0][one // (n_models * n_tiers)],
+            words[1][one // n_tiers % n_models] or "",
+            words[2][one % n_tiers],
+        )
+        for one in found.tolist()
+    ]
+    return keys, index.astype(np.int64)
+
+
+def _rejects(batch: Batch) -> tuple[Mask, tuple[Reject, ...]]:
+    good = np.ones(batch.n, dtype=bool)
+    rejects = []
+    for row in sorted(batch.faults.found):
+        good[row] = False
+        field_name, reason = batch.faults.found[row]
+        raw = b"" if batch.raws is None else batch.raws[row]
+        rejects.append(Reject(int(batch.lines[row]), field_name, reason, sha256_of(raw)))
+    return good, tuple(rejects)
+
+
+def _as_table(columns: Mapping[str, Any], prices_digest: str) -> pa.Table:
+    n = len(columns["started_at"])
+    digest = pa.scalar(prices_digest, pa.string())
+    priced = pc.equal(columns["price_state"], "priced")
+    made = {**columns, "prices_digest": pc.if_else(priced, digest, _NO_TEXT)}
+    fields = [f for f in SCHEMA if f.name != "import_id"]
+    arrays = [_as_array(made[f.name], f.type, n) for f in fields]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _as_array(column: Any, kind: pa.DataType, n: int) -> pa.Array:
+    if isinstance(column, pa.Array):
+        return column
+    values, empty = (column.values, column.empty) if isinstance(column, Numbers) else (column, None)
+    if pa.types.is_decimal(kind):
+        assert empty is not None
+        return _decimals(values, empty, kind, n)
+    if pa.types.is_timestamp(kind):
+        return pa.array(values, pa.int64()).cast(kind)
+    return pa.array(values, kind, mask=empty)
+
+
+def _decimals(pico: Ints, empty: Mask, kind: pa.DataType, n: int) -> pa.Array:
+    """Whole 10^-12 dollars as 128-bit decimals: the low word, and the sign carried upwards."""
+    words = np.empty((n, 2), dtype=np.int64)
+    words[:, 0] = pico
+    words[:, 1] = pico >> 63
+    valid = pa.py_buffer(np.packbits(~empty, bitorder="little"))
+    return pa.Array.from_buffers(kind, n, [valid, pa.py_buffer(words)])

@@ -1,0 +1,24 @@
+"""The kinds of logs that can be read in, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from weighbridge.units import InputError
+from weighbridge.usage.sources.azure_llm_2023 import AZURE_LLM_2023
+from weighbridge.usage.sources.litellm import LITELLM
+from weighbridge.usage.sources.mooncake import MOONCAKE
+from weighbridge.usage.sources.source import Source
+from weighbridge.usage.sources.table import TABLES
+
+SOURCES: Mapping[str, Source] = {
+    source.name: source for source in (LITELLM, *TABLES, AZURE_LLM_2023, MOONCAKE)
+}
+
+
+def source_named(name: str) -> Source:
+    """The source of that name; an unknown name raises and lists those that exist."""
+    if name not in SOURCES:
+        mend = "one of " + ", ".join(SOURCES)
+        raise InputError("import", "SOURCE", f"there is no source {name!r}", mend)
+    return SOURCES[name]
