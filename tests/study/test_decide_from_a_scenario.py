@@ -165,3 +165,27 @@ def test_zeroing_every_cost_of_self_hosting_leaves_the_api_lines_only() -> None:
     study = decide(scenario, None, FEW)
     left = {line.name for line in study.option("rented").lines}
     assert left == {"API tokens until go-live"}
+
+
+def test_yes_no_and_on_are_words_and_not_booleans() -> None:
+    text = (
+        "query_types: [{replaceable: yes}, {replaceable: no}]\ncan_hire: false\n"
+        "currency: {code: EUR, per_usd: 0.9, on: 2026-11-20, source: s}\n"
+    )
+    scenario = parse_scenario(text)
+    assert [r.replaceable for r in scenario.query_types] == ["yes", "no"]
+    assert scenario.can_hire is False
+    assert scenario.currency is not None
+    assert scenario.currency.on == dt.date(2026, 11, 20)
+
+
+def test_committed_throughput_from_the_catalog_is_an_option_with_its_liability() -> None:
+    text = SCENARIO.replace("assumptions", "committed: {offer: azure-ptu-gpt-4o-12m}\nassumptions")
+    text += "options: [api, committed, rented]\n"
+    study = decide(parse_scenario(text), None, FEW)
+    committed = study.option("committed")
+    assert [line.name for line in committed.lines if line.category == "tokens"] == [
+        "committed throughput"
+    ]
+    assert committed.commitment_liability_usd_by_month[0] > 0
+    assert committed.commitment_liability_usd_by_month[11] == 0  # the first term has run out

@@ -151,8 +151,25 @@ def load_scenario(path: Path) -> Scenario:
     return parse_scenario(text, where)
 
 
+BOOL = "tag:yaml.org,2002:bool"
+
+
 class _UniqueKeyLoader(yaml.CSafeLoader):
-    """YAML loader that refuses a key given twice: the second would win in silence."""
+    """YAML loader that refuses a key given twice: the second would win in silence.
+
+    Only true and false are booleans, as in YAML 1.2: `replaceable: yes` and `on: 2026-11-20` are
+    what they look like.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML reads it from the class
+        first: [(tag, pattern) for tag, pattern in rows if tag != BOOL]
+        for first, rows in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_UniqueKeyLoader.add_implicit_resolver(
+    BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
