@@ -103,8 +103,10 @@ def test_json_holds_the_whole_profile(week, tmp_path):
 def test_a_log_of_an_hour_shows_what_it_has(tmp_path):
     shown = run("--usage", ledger(tmp_path / "short", rows(1, 6))).output
     assert "(45 minutes)" in shown
+    assert "No request names a query type: all tokens unassigned" in shown
+    assert "hour of the week" not in shown
     assert "No request has a known price: cost unknown (it is not zero)" in shown
-    assert "- a month's volume and cost: the log covers 0.8 hours; needs 7 days of log" in shown
+    assert "- a month's volume and cost: the log covers 45 minutes; needs 7 days of log" in shown
 
 
 @pytest.mark.parametrize(

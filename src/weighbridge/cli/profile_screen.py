@@ -24,6 +24,7 @@ from weighbridge.usage.results import (
 )
 
 WIDTH = 100
+LEAST_HOURS_SHOWN = 24
 NAME_WIDTH = 30
 DEFAULT_TABLES = ("tenant", "model")
 ROWS_OF_USUAL_TABLES = 5
@@ -203,7 +204,9 @@ def _say_more(table: Table, n_rows: int, top: int) -> None:
 
 
 def _concentration_line(curve: Concentration) -> Text:
-    share = curve.n_types_for_80_frac / curve.n_types if curve.n_types else math.nan
+    if not curve.n_types:
+        return Text(f"No request names a query type: all {curve.measure} unassigned")
+    share = curve.n_types_for_80_frac / curve.n_types
     unassigned = percent(curve.unassigned_share_frac) if curve.unassigned_share_frac else "none"
     return Text(
         f"{curve.n_types_for_80_frac} of {curve.n_types} query types ({percent(share)}) make 80 % "
@@ -234,7 +237,7 @@ def _spend_table(profile: Profile, name: str, top: int) -> Table:
 
 def _rhythm(profile: Profile) -> RenderableType | None:
     week = profile.hourly_requests.reshape(7, 24)
-    if np.isnan(week).all():
+    if np.count_nonzero(~np.isnan(week)) < LEAST_HOURS_SHOWN:
         return None
     highest = float(np.nanmax(week))
     lines = [Text("\nRequests by hour of the week (UTC)", style="bold")]

@@ -32,7 +32,10 @@ def withheld(evidence: Evidence) -> tuple[Withheld, ...]:
 
 
 def _seen(span: Span) -> str:
-    return f"{span.days:.1f} days" if span.days >= 1 else f"{span.days * 24:.1f} hours"
+    if span.days >= 1:
+        return f"{span.days:.1f} days"
+    hours = span.days * 24
+    return f"{hours:.1f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"
 
 
 def _by_length(evidence: Evidence) -> Iterator[Withheld]:
