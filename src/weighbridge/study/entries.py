@@ -53,7 +53,7 @@ def read_belief(name: str, raw: Any, where: str) -> Distribution:
         shapes = "{p10, p50, p90}, {low, high}, {low, mode, high}, {values, weights}"
         mend = "give {probability: …}" if row.event else f"give a number or one of {shapes}"
         keys = sorted(str(key) for key in raw) if isinstance(raw, dict) else []
-        raise InputError(where, field, f"has the keys {', '.join(keys)}", mend)
+        raise InputError(where, field, f"has the keys {keys}", mend)
     _check_bounds(row, raw, where, field)
     if row.fixed and not belief.is_certain:
         raise InputError(where, field, "must be one number for all draws", "give a plain number")
