@@ -72,6 +72,10 @@ lock: ## renew requirements/*.txt (needs uv; ARGS=--upgrade for newer versions)
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  $(ARGS) --group pricemap -o requirements/pricemap.txt
 
+.PHONY: docs
+docs: $(DEV_STAMP) ## renew the pages that are made from data
+	$(BIN)/python -c "from weighbridge.catalog.assumptions import assumptions_markdown as page; print(page(), end='')" > docs/assumptions.md
+
 .PHONY: clean
 clean: ## remove .venv, caches, builds and the demo
 	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -101,3 +101,29 @@ def load_assumptions() -> Mapping[str, Assumption]:
 def assumptions_digest() -> str:
     """SHA-256 of the packaged defaults, for the reproducibility block."""
     return sha256(_text().encode()).hexdigest()
+
+
+def assumptions_markdown() -> str:
+    """The table of `docs/assumptions.md`: what the model assumes, made from the data file."""
+    lines = [
+        "# What the model assumes",
+        "",
+        "Every default of the cost model, with its unit, its P10, P50 and P90, and where it came",
+        "from. State your own in a scenario under `assumptions:` (a number, a band, a range, a",
+        "choice or, for an event, a probability); `weighbridge init --full` writes them all out.",
+        f"Last gone through on {CHECKED_ON}. This page is made by `make docs`.",
+    ]
+    group = ""
+    for row in load_assumptions().values():
+        if row.group != group:
+            group = row.group
+            lines += ["", f"## {group.capitalize()}", ""]
+            lines += ["| name | what, in which unit | P10 | P50 | P90 | source | note |"]
+            lines += ["|---|---|--:|--:|--:|---|---|"]
+        if row.event:
+            figures = f"| – | {row.probability:g} (probability) | – "
+        else:
+            figures = f"| {row.p10:g} | {row.p50:g} | {row.p90:g} "
+        what = f"{row.label} [{row.unit}]"
+        lines.append(f"| `{row.name}` | {what} {figures}| {row.source} | {row.note} |")
+    return "\n".join(lines) + "\n"
