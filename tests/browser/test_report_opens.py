@@ -51,7 +51,7 @@ def test_report_opens_without_console_errors_and_with_its_charts(opened):
     assert [line for line in seen.stderr.splitlines() if "CONSOLE" in line] == []
     assert seen.stdout.count("<svg ") == 10
     assert seen.stdout.count("<h2") >= 12
-    assert "Split by query type: paid back in month 9" in seen.stdout
+    assert "Split by query type: paid back by month 9" in seen.stdout
 
 
 def test_a_page_with_a_fault_would_be_caught(chromium, tmp_path):

@@ -122,7 +122,7 @@ def test_payback_rings_stand_at_the_payback_months(study):
     rings = rows_with(charts.cumulative_cost(study), "paid")
     months = {option.payback.plain_month for option in study.options if option.payback}
     assert {row["month"] for row in rings} == months
-    assert {row["text"] for row in rings if row["text"]} == {"pays back in month 9"}
+    assert {row["text"] for row in rings if row["text"]} == {"pays back: month 9"}
 
 
 def test_options_that_cannot_be_chosen_are_not_drawn(studies):

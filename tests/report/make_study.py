@@ -642,9 +642,18 @@ def hostile():
     return dataclasses.replace(study, name=nasty, verdict=verdict, options=options)
 
 
+def bare():
+    """Three inputs and a verdict: neither log nor anything drawn of sensitivities."""
+    study = without_log()
+    return dataclasses.replace(
+        study, surface=None, tornado=(), information=(), naive=None, break_evens=()
+    )
+
+
 VARIANTS = {
     "full": make_study,
     "without_log": without_log,
+    "bare": bare,
     "without_surface": without_surface,
     "not_enough_evidence": not_enough_evidence,
     "without_forecast": without_forecast,

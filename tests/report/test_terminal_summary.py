@@ -54,7 +54,9 @@ def test_a_narrow_terminal_is_kept_to(study):
 
 def test_summary_says_verdict_reasons_costs_break_even_next_steps_and_where_to_read_on(study):
     text = " ".join(printed(study).split())
-    assert "SPLIT THE TRAFFIC Split by query type is cheapest in 38 % of draws" in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "SPLIT THE TRAFFIC Split by query type is cheapest in 38 % of draws" in text.replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
     assert study.verdict.headline in text
     assert "flips when traffic falls below 3.9 billion tokens" in text
     assert "$1.73M $1.26M to $2.32M" in text
@@ -89,9 +91,9 @@ def test_a_study_without_a_forecast_prints_no_costs(studies):
 def test_sparkline_follows_the_months_and_caps_what_stands_out(study):
     band = study.option("owned").cash_usd_by_month
     marks = sparkline(band, 100_000.0)
-    assert len(marks) == 12
+    assert len(marks) == 10
     assert marks[0] == "█"
     flat = dataclasses.replace(band, p50=band.p50 * 0)
-    assert sparkline(flat, 100_000.0) == "▁" * 12
+    assert sparkline(flat, 100_000.0) == "▁" * 10
     short = BandSeries(band.p10[:5], band.p50[:5], band.p90[:5])
     assert len(sparkline(short, 1.0)) == 5

@@ -102,6 +102,15 @@ def short_number(value: float) -> str:
     return f"{rounded:.10f}".rstrip("0").rstrip(".") if rounded else "0"
 
 
+def month_words(month: float) -> str:
+    """A month of the horizon in words; before the first has passed it is "the start".
+
+    >>> month_words(9.3), month_words(0.2)
+    ('month 9', 'the start')
+    """
+    return f"month {month:.0f}" if month >= 0.5 else "the start"
+
+
 def percent(frac: float | None) -> str:
     """A fraction as a percentage that never rounds to a false certainty.
 

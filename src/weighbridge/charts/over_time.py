@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from weighbridge.charts.money import Money
+from weighbridge.charts.money import Money, month_words
 from weighbridge.charts.placing import spread
 from weighbridge.charts.theme import FONT, INK, MUTED, Chart, chart, rows, stroke_of, titled
 from weighbridge.study.result import BandSeries, OptionResult, Study
@@ -253,7 +253,7 @@ def _payback_layers(options: Sequence[OptionResult], rival_id: str, money: Money
             continue
         month = option.payback.plain_month
         paid = float(np.interp(month, months, option.cumulative_usd_by_month.p50))
-        words = f"pays back in month {month:.0f}" if option.id == rival_id else ""
+        words = f"pays back: {month_words(month)}" if option.id == rival_id else ""
         colour = stroke_of(option.id).colour
         point = {"month": month, "paid": paid * money.rate_ratio, "colour": colour, "text": words}
         points.append(point)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from weighbridge.charts import compared, flips, money_of, percent, rival_of, titled
+from weighbridge.charts import compared, flips, money_of, month_words, percent, rival_of, titled
 from weighbridge.report.words import TYPE_VERDICTS, quantity
 from weighbridge.study.result import Study
 
@@ -56,7 +56,7 @@ def _time(study: Study) -> str:
         return f"What the API costs, month by month, over {study.horizon_months} months"
     if rival.payback.plain_month is None:
         return f"{titled(rival.label)}: not paid back within {study.horizon_months} months"
-    return f"{titled(rival.label)}: paid back in month {rival.payback.plain_month:.0f}"
+    return f"{titled(rival.label)}: paid back by {month_words(rival.payback.plain_month)}"
 
 
 def _hidden(study: Study) -> str:
@@ -133,6 +133,5 @@ def _assumptions(study: Study) -> str:
     changed = [row for row in study.assumptions if row.origin != "default"]
     n_all = len(study.assumptions)
     share = percent(len(changed) / n_all) if n_all else "0"
-    return (
-        f"{len(changed)} of {n_all} inputs ({share}) are yours or measured; the rest are defaults"
-    )
+    yours = f"{len(changed)} of {n_all} inputs ({share}) are yours, measured or sourced"
+    return f"{yours}; the rest are defaults"

@@ -24,7 +24,7 @@ N_STEPS = 3
 N_BREAK_EVENS = 4
 N_TYPES = 4
 SPARK = "▁▂▃▄▅▆▇█"
-SPARK_WIDTH = 12
+SPARK_WIDTH = 10
 TONES = {"stay": "bold", "not-enough-evidence": "bold yellow"}
 BREAK_EVENS = {
     "volume": "volume",
@@ -134,7 +134,7 @@ def _running_cost_usd(options: Sequence[OptionResult]) -> float:
 
 
 def sparkline(band: BandSeries, highest_usd: float) -> str:
-    """Median cash by month in a dozen characters, on a scale from zero to `highest_usd`."""
+    """Median cash by month in ten characters, on a scale from zero to `highest_usd`."""
     months = band.p50
     groups = min(SPARK_WIDTH, len(months))
     bounds = [round(index * len(months) / groups) for index in range(groups + 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from weighbridge.charts import Money, input_text, percent, short_number, titled
+from weighbridge.charts import Money, input_text, month_words, percent, short_number, titled
 from weighbridge.study.result import Payback, Study
 
 NOTHING = "\N{EN DASH}"
@@ -58,7 +58,7 @@ def quantity(value: float | None, unit: str) -> str:
     if unit == "1 where it happens, else 0":
         return f"{percent(value)} likely" if 0 < value < 1 else input_text(value, unit)
     if unit.startswith("month of"):
-        return f"month {short_number(value)}"
+        return f"month {short_number(value)}" if value >= 0.5 else month_words(value)
     if unit.startswith(("US dollars", "USD")):
         rest = unit.removeprefix("US dollars").removeprefix("USD").strip()
         return f"{Money().short(value)} {rest}".strip()
@@ -84,7 +84,7 @@ def payback_words(payback: Payback | None) -> str:
         return NOTHING
     if payback.plain_month is None:
         return "never"
-    return f"month {payback.plain_month:.0f}"
+    return month_words(payback.plain_month)
 
 
 def confidence_words(study: Study) -> str:
