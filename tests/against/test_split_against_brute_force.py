@@ -36,7 +36,7 @@ def random_problem(seed, n_types):
     )
     rows = load_assumptions()
     central = {n: Event(r.probability) if r.event else Fixed(r.p50) for n, r in rows.items()}
-    settings = Settings(12)
+    settings = Settings(24)
     return Problem(Workload(types), Beliefs(central), settings, (Option("api", "api", ()),))
 
 
