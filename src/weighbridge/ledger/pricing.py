@@ -15,9 +15,10 @@ A model without a price, or a bucket in use without one, makes a request unprice
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import lru_cache
 
 import numpy as np
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from weighbridge.catalog.price_tables import (
     MICROSECONDS_PER_DAY,
+    NO_START_US,
     ModelPrices,
     PriceCell,
     TokenRates,
@@ -43,6 +45,7 @@ _RATE_DECIMALS = 18  # a price per million tokens in steps of 10^-18 is 10^-24 d
 _FINE = 10**12  # 10^-24 dollars in 10^-12 dollars
 _INT64_MAX = 2**63 - 1
 _SUMMABLE = 2**60  # four such counts add up within int64
+_EXACT = Context(prec=80)  # shifts a point, never rounds
 _BLOCK_ROWS = 65_536  # keeps a block's columns in cache
 
 
@@ -149,7 +152,7 @@ def request_cost_usd(
         raise CatalogError(
             f"{prices.provider} {prices.model}: a bucket in use has no listed price at {at}"
         )
-    return Decimal((0, tuple(int(digit) for digit in str(cost)), -12))
+    return _EXACT.scaleb(Decimal(cost), -12)
 
 
 def _negative(where: str, field: str, count: int) -> InputError:
@@ -210,31 +213,39 @@ class _TableMaker:
         return padded
 
 
-def _boundaries(found: Sequence[ModelPrices | None], first_us: int, last_us: int) -> list[int]:
-    """Price changes inside the batch; the first entry stands for its beginning."""
-    starts = {us for prices in found if prices is not None for us in prices.starts_us}
-    return [first_us, *sorted(us for us in starts if first_us < us <= last_us)]
+def _edges(
+    book: PriceBook, keys: Sequence[PriceKey], span_us: tuple[int, int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Starts of the price periods that the span touches, and of the windows of a day."""
+    found = [prices for key in keys if (prices := book.find(key.provider, key.model)) is not None]
+    starts = sorted({NO_START_US, *(us for prices in found for us in prices.starts_us)})
+    first, last = bisect_right(starts, span_us[0]) - 1, bisect_right(starts, span_us[1])
+    days = {0, *(us for prices in found for us in prices.day_starts_us)}
+    return tuple(starts[first:last]), tuple(sorted(days))
 
 
-def _lay_out(book: PriceBook, keys: Sequence[PriceKey], span_us: tuple[int, int]) -> _RateTable:
-    found = [book.find(key.provider, key.model) for key in keys]
-    tiers = [service_tier_of(key.service_tier) for key in keys]
-    starts_us = _boundaries(found, *span_us)
-    days_us = sorted({0, *(us for p in found if p is not None for us in p.day_starts_us)})
+@lru_cache(maxsize=16)  # the chunks of one import mostly share keys and price periods
+def _lay_out(
+    book: PriceBook,
+    keys: tuple[PriceKey, ...],
+    starts_us: tuple[int, ...],
+    days_us: tuple[int, ...],
+) -> _RateTable:
     maker = _TableMaker()
     lookup = np.zeros((len(keys), len(starts_us), len(days_us)), dtype=np.intp)
-    for k, (prices, tier) in enumerate(zip(found, tiers, strict=True)):
+    for k, key in enumerate(keys):
+        prices, tier = book.find(key.provider, key.model), service_tier_of(key.service_tier)
         if prices is None or tier is None:
             continue
-        for p, start_us in enumerate(starts_us):
-            midnight_us = start_us - start_us % MICROSECONDS_PER_DAY
-            for d, day_us in enumerate(days_us):
-                lookup[k, p, d] = maker.index_of(prices.cell_at(midnight_us + day_us, tier))
+        cells = [[maker.index_of(cell) for cell in windows] for windows in prices.cells[tier]]
+        periods = [bisect_right(prices.starts_us, us) - 1 for us in starts_us]
+        windows_of_day = [bisect_right(prices.day_starts_us, us) - 1 for us in days_us]
+        lookup[k] = np.asarray(cells)[np.ix_(periods, windows_of_day)]
     return _filled(maker, lookup, (starts_us, days_us))
 
 
 def _filled(
-    maker: _TableMaker, lookup: NDArray[np.intp], edges_us: tuple[list[int], list[int]]
+    maker: _TableMaker, lookup: NDArray[np.intp], edges_us: tuple[tuple[int, ...], tuple[int, ...]]
 ) -> _RateTable:
     n_bands = len(maker.bands)
     rates = np.zeros((4, n_bands), dtype=np.int64)
@@ -286,18 +297,18 @@ def _price_block(
     costs = np.zeros(len(cells), dtype=np.int64)
     for rates, column in zip(table.rates, columns, strict=True):
         costs += rates[bands] * column
-    priced = ~table.unpriced[bands]
     used = sum((column > 0).astype(np.int64) << bit for bit, column in enumerate(columns))
     care = table.needs_care[bands]
-    slow = (care & (used * 17)) != 0
+    priced = ~table.unpriced[bands] & ((care & used) == 0)
+    slow = (care >> 4 & used) != 0
     slow |= input_tokens + columns[3] > table.max_tokens[bands]
     for row in np.flatnonzero(slow & priced):
         cell = table.cells[cells[row]]
         assert cell is not None
         counts = [int(column[row]) for column in columns]
         cost = _rounded_cost(cell.rates_for(sum(counts[:3])), counts)
-        priced[row] = cost is not None
-        costs[row] = _storable(cost or 0, first_row + int(row))
+        assert cost is not None
+        costs[row] = _storable(cost, first_row + int(row))
     costs[~priced] = 0
     return costs, priced
 
@@ -367,7 +378,7 @@ def price_batch(
     if not n_rows:
         return costs, priced
     span_us = int(started_at_us.min()), int(started_at_us.max())
-    table = _lay_out(book, keys, span_us)
+    table = _lay_out(book, tuple(keys), *_edges(book, keys, span_us))
     for first in range(0, n_rows, _BLOCK_ROWS):
         rows = slice(first, first + _BLOCK_ROWS)
         cells = _cells_of(table, key_index[rows], started_at_us[rows])
