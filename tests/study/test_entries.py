@@ -80,11 +80,11 @@ ERRORS = [
     (
         "upkeep_fte",
         {"p10": 1, "p90": 2},
-        "has the keys p10, p90",
+        "has the keys ['p10', 'p90']",
         "give a number or one of {p10, p50, p90}, {low, high}, {low, mode, high}, "
         "{values, weights}",
     ),
-    ("exit_event", {"low": 0, "high": 1}, "has the keys high, low", "give {probability: …}"),
+    ("exit_event", {"low": 0, "high": 1}, "has the keys ['high', 'low']", "give {probability: …}"),
     ("exit_event", 1.5, "probability 1.5 is not between 0 and 1", "mend the numbers"),
     (
         "exit_event",

@@ -22,7 +22,7 @@ candidate: llama-3.3-70b
 gpu: h100
 throughput: {requests_per_s: 2, input_tokens: 1000, output_tokens: 500}
 options: [api, committed, rented]
-committed: {usd_per_unit_hour: 10, input_tokens_per_min: 9000, output_tokens_per_min: 600, source: q}
+committed: {usd_per_unit_hour: 10, input_tokens_per_min: 9000, output_tokens_per_min: 60, source: q}
 horizon_months: 24
 mlops_fte: 0.5
 can_hire: false
