@@ -121,7 +121,7 @@ def assumptions_markdown() -> str:
             lines += ["| name | what, in which unit | P10 | P50 | P90 | source | note |"]
             lines += ["|---|---|--:|--:|--:|---|---|"]
         if row.event:
-            figures = f"| – | {row.probability:g} (probability) | – "
+            figures = f"| | {row.probability:g} (probability) | "
         else:
             figures = f"| {row.p10:g} | {row.p50:g} | {row.p90:g} "
         what = f"{row.label} [{row.unit}]"
