@@ -46,8 +46,9 @@ def _usage_rows(usage: Path, discount: Decimal | None) -> Iterator[FocusUsage]:
     from weighbridge.usage.store import open_ledger
 
     for row in daily_use(open_ledger(usage)):
-        known = row.list_cost_usd is not None and discount is not None
-        contracted = row.list_cost_usd * (1 - discount) if known else None  # type: ignore[operator]
+        contracted: Decimal | None = None
+        if row.list_cost_usd is not None and discount is not None:
+            contracted = row.list_cost_usd * (1 - discount)
         yield FocusUsage(
             on=row.on,
             provider=row.provider or NOT_NAMED,
