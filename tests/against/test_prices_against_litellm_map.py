@@ -15,7 +15,6 @@ from weighbridge.catalog.prices import PriceBook
 
 ON = dt.date(2026, 11, 21)
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "price-disagreements.md"
-MEASURED_WITH = ("genai-prices 0.2.3", "litellm 1.106.2")
 HEAD = """# Where two price lists disagree
 
 {ours} (what Weighbridge prices with) against {theirs}, on {on}:
@@ -70,27 +69,20 @@ def page(check: CrossCheck) -> str:
     return text
 
 
-def measured() -> CrossCheck:
-    check = result()
-    if (check.ours, check.theirs) != MEASURED_WITH:
-        pytest.skip(f"bounds were measured with {MEASURED_WITH}, not {check.ours, check.theirs}")
-    return check
-
-
 def test_lists_share_thousands_of_prices() -> None:
-    check = measured()
+    check = result()
     assert len(check.compared) > 4_500
     assert check.n_models > 1_100
 
 
-def test_agreement_stays_above_the_share_that_was_measured() -> None:
-    assert measured().agreement_frac > 0.86  # 0.867 measured on 2026-11-21
+def test_agreement_stays_above_the_share_that_was_result() -> None:
+    assert result().agreement_frac > 0.86  # 0.868 measured with litellm 1.109.1 (1.106.2: 0.867)
 
 
 @pytest.mark.parametrize(("provider", "least_frac"), [("openai", 0.98), ("anthropic", 1.0)])
 def test_makers_own_lists_agree_almost_everywhere(provider: str, least_frac: float) -> None:
     by_provider = defaultdict(list)
-    for pair in measured().compared:
+    for pair in result().compared:
         by_provider[pair.provider].append(pair.agrees)
     agrees = by_provider[provider]
     assert len(agrees) > 100
@@ -98,7 +90,10 @@ def test_makers_own_lists_agree_almost_everywhere(provider: str, least_frac: flo
 
 
 def test_each_disagreement_stands_in_the_page_of_disagreements() -> None:
-    assert PAGE.read_text("utf-8") == page(measured())
+    check, text = result(), PAGE.read_text("utf-8")
+    if f"{check.ours} (what Weighbridge prices with) against {check.theirs}, on" not in text:
+        pytest.skip(f"the page was written with other versions than {check.ours}, {check.theirs}")
+    assert text == page(check)
 
 
 if __name__ == "__main__":
