@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ from weighbridge.usage.faults import NOT_AN_OBJECT, NOT_JSON, WIDTH, Faults
 
 PathKeys = tuple[str, ...]
 
+PIECE_BYTES = 1 << 20
+
 
 @dataclass(slots=True)
 class Batch:
     """Rows of a log as raw columns, one list a path, with the faults found while reading them."""
 
     lines: NDArray[np.int64]
-    columns: dict[PathKeys, list[Any]]
+    columns: Mapping[PathKeys, Sequence[Any]]
     raws: Sequence[bytes] | None
     faults: Faults = field(default_factory=Faults)
 
@@ -38,11 +40,11 @@ class RowDecoder:
     """Decodes only the keys that some path names; everything else in a row is skipped unread."""
 
     def __init__(self, paths: Sequence[PathKeys]) -> None:
-        self._paths = tuple(dict.fromkeys(paths))
-        self._root = _Node(self._paths)
+        self.paths = tuple(dict.fromkeys(paths))
+        self._root = _Node(self.paths)
         self._lines = msgspec.json.Decoder(self._root.type)
 
-    def decode(self, data: bytes) -> list[Any]:
+    def decode(self, data: memoryview) -> list[Any]:
         """Rows of a stretch of lines; raises what msgspec raises."""
         return list(self._lines.decode_lines(data))
 
@@ -53,11 +55,13 @@ class RowDecoder:
         except msgspec.DecodeError:
             return msgspec.convert(json.loads(row), self._root.type)
 
-    def columns(self, rows: list[Any]) -> dict[PathKeys, list[Any]]:
+    def columns(self, rows: list[Any]) -> dict[PathKeys, Sequence[Any]]:
         """One list a path."""
         return self._root.columns(rows)
 
-    def columns_of_cells(self, cells: dict[str, list[Any]], n: int) -> dict[PathKeys, list[Any]]:
+    def columns_of_cells(
+        self, cells: Mapping[str, Sequence[Any]], n: int
+    ) -> dict[PathKeys, Sequence[Any]]:
         """One list a path, from the cells of each top-level column."""
         return self._root.columns_of_cells(cells, n)
 
@@ -82,15 +86,21 @@ class _Node:
     def _type_of(self, head: str) -> Any:
         return self.nodes[head].type | str | None if head in self.nodes else Any
 
-    def columns(self, rows: list[Any]) -> dict[PathKeys, list[Any]]:
-        cells = {head: [getattr(row, name) for row in rows] for head, name in self.names.items()}
-        return self.columns_of_cells(cells, len(rows))
+    def columns(self, rows: Sequence[Any]) -> dict[PathKeys, Sequence[Any]]:
+        columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
+        return self.columns_of_cells(dict(zip(self.names, columns, strict=False)), len(rows))
 
-    def columns_of_cells(self, cells: dict[str, list[Any]], n: int) -> dict[PathKeys, list[Any]]:
+    def columns_of_cells(
+        self, cells: Mapping[str, Sequence[Any]], n: int
+    ) -> dict[PathKeys, Sequence[Any]]:
         none = [None] * n
-        found: dict[PathKeys, list[Any]] = {(leaf,): cells.get(leaf, none) for leaf in self.leaves}
+        found: dict[PathKeys, Sequence[Any]] = {
+            (leaf,): cells.get(leaf, none) for leaf in self.leaves
+        }
         for head, node in self.nodes.items():
-            rows = [node.row(cell) for cell in cells.get(head, none)]
+            rows = cells.get(head, none)
+            if set(map(type, rows)) != {node.type}:
+                rows = [node.row(cell) for cell in rows]
             for path, column in node.columns(rows).items():
                 found[(head, *path)] = column
         return found
@@ -114,6 +124,7 @@ class LinesTask:
     """A stretch of whole lines of JSON: its bytes, or where they stand in a plain file."""
 
     first_line: int
+    n_lines: int
     data: bytes | None
     file: Path | None = None
     offset: int = 0
@@ -138,15 +149,27 @@ class LinesTask:
         """Decode at once, and line by line where some line is not what it should be."""
         data = self.read()
         check_utf8(data, self.first_line, where)
-        try:
-            rows = decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            rows = []
-        n_lines = data.count(b"\n") + (not data.endswith(b"\n"))
-        if len(rows) == n_lines:
-            lines = np.arange(self.first_line, self.first_line + n_lines, dtype=np.int64)
-            return Batch(lines, decoder.columns(rows), _Lazy(self))
+        columns, n_rows = _at_once(data, decoder)
+        if n_rows == self.n_lines:
+            lines = np.arange(self.first_line, self.first_line + self.n_lines, dtype=np.int64)
+            return Batch(lines, columns, _Lazy(self))
         return _slowly(list(self.rows()), decoder)
+
+
+def _at_once(data: bytes, decoder: RowDecoder) -> tuple[dict[PathKeys, list[Any]], int]:
+    """Columns of a stretch of lines, piece by piece so that a piece's rows stay in cache."""
+    columns: dict[PathKeys, list[Any]] = {path: [] for path in decoder.paths}
+    view, at, n_rows = memoryview(data), 0, 0
+    while at < len(data):
+        end = data.find(b"\n", at + PIECE_BYTES) + 1 or len(data)
+        try:
+            rows = decoder.decode(view[at:end])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return columns, -1
+        for path, column in decoder.columns(rows).items():
+            columns[path].extend(column)
+        n_rows, at = n_rows + len(rows), end
+    return columns, n_rows
 
 
 class _Lazy(Sequence[bytes]):

@@ -9,7 +9,6 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from weighbridge.usage.shape import CONTENT
@@ -57,11 +56,17 @@ def find_seen(
         engine.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         engine.execute("SET temp_directory = ?", [str(scratch)])
         engine.execute("SET TimeZone = 'UTC'")
-        engine.register("staged", ds.dataset([str(path) for path in staged], format="ipc"))
+        engine.register("staged", pa.concat_tables([_mapped(path) for path in staged]))
         _open_stored(engine, stored)
         _note_repeated(engine)
         _give_ids(engine, ids_are_made)
         return _seen(engine), _renamed(engine)
+
+
+def _mapped(path: Path) -> pa.Table:
+    """An Arrow file as a table whose bytes stay on the disk until they are read."""
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source).read_all()
 
 
 def _open_stored(engine: duckdb.DuckDBPyConnection, stored: Sequence[str]) -> None:

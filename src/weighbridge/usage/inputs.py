@@ -11,7 +11,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -29,6 +29,7 @@ MIB = 1 << 20
 LONGEST_ROW_BYTES = 8 * MIB
 LARGEST_ARRAY_BYTES = 1 << 31
 CHUNK_BYTES = 8 * MIB
+TASK_BYTES = 32 * MIB
 ROWS_PER_TASK = 10_000
 
 SUFFIXES: dict[Format, tuple[str, ...]] = {
@@ -235,13 +236,21 @@ class Reading:
         return ItemsTask(at + 1, tuple(bytes(item) for item in items))
 
     def _line_tasks(self, text: Any, plain: Path | None) -> Iterator[Task]:
+        waiting: LinesTask | None = None
         for line, offset, data in self._stretches(text):
             if not self.names:
                 self.names = _keys_of(data.split(b"\n", 100)[:100])
+            n_lines = data.count(b"\n") + (not data.endswith(b"\n"))
             if plain is None:
-                yield LinesTask(line, data)
-            else:
-                yield LinesTask(line, None, plain, offset, len(data))
+                yield LinesTask(line, n_lines, data)
+                continue
+            task = LinesTask(line, n_lines, None, plain, offset, len(data))
+            joined = None if waiting is None else _joined(waiting, task)
+            if waiting is not None and joined is None:
+                yield waiting
+            waiting = joined or task
+        if waiting is not None:
+            yield waiting
 
     def _stretches(self, text: Any) -> Iterator[tuple[int, int, bytes]]:
         """Stretches of whole lines of at most 8 MiB; longer lines become rejects."""
@@ -368,6 +377,14 @@ def _plain(column: pa.Array) -> list[Any]:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     return list(column.to_pylist())
+
+
+def _joined(one: LinesTask, other: LinesTask) -> LinesTask | None:
+    """Two neighbouring stretches of a plain file as one task, where that is not too much."""
+    length = one.length + other.length
+    if one.offset + one.length != other.offset or length > TASK_BYTES:
+        return None
+    return replace(one, n_lines=one.n_lines + other.n_lines, length=length)
 
 
 class _CsvLines:

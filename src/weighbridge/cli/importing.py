@@ -1,0 +1,196 @@
+"""`weighbridge import`: other tools' logs into a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from weighbridge.usage.importing import ImportReport, OnProgress
+
+WIDTH = 100
+
+
+@click.command("import")
+@click.argument("source")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--into", required=True, type=click.Path(path_type=Path), help="Ledger directory.")
+@click.option("--timezone", metavar="ZONE", help="Zone of instants that carry none.")
+@click.option(
+    "--map", "maps", multiple=True, metavar="FIELD=COLUMN", help="Which column holds a field."
+)
+@click.option(
+    "--constant", "constants", multiple=True, metavar="FIELD=TEXT", help="One value for all rows."
+)
+@click.option(
+    "--map-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="YAML file of FIELD: COLUMN lines, with units and settings.",
+)
+@click.option(
+    "--prices", type=click.Path(path_type=Path, dir_okay=False), help="Your own dated prices."
+)
+@click.option("--start", metavar="INSTANT", help="When a log of relative times begins.")
+def import_(source: str, files: tuple[str, ...], into: Path, **options: object) -> None:
+    """Read logs of other tools into a ledger.
+
+    SOURCE is litellm, table, csv, jsonl, parquet, azure-llm-2023 or mooncake. A FILE may be
+    gzip or zstd packed, a directory, or - for standard input. Prompts and answers are not stored.
+
+    \b
+    weighbridge import litellm spend.jsonl.gz --into usage
+    weighbridge import csv log.csv --into usage --timezone UTC \\
+        --map started_at=time --map model=model --map input_tokens=prompt \\
+        --map output_tokens=completion
+
+    Exits 2, having written nothing, where a file is unusable; 3 where over 1 % of the rows of a
+    file were rejected (the others are stored).
+    """
+    import datetime as dt
+
+    from rich.console import Console
+
+    from weighbridge.usage.importing import (
+        ImportOptions,
+        ImportRequest,
+        import_logs,
+    )
+    from weighbridge.usage.sources.table import read_column_map
+
+    column_map = read_column_map(
+        options["map_file"],  # type: ignore[arg-type]
+        options["maps"],  # type: ignore[arg-type]
+        options["constants"],  # type: ignore[arg-type]
+    )
+    told = ImportOptions(
+        column_map,
+        timezone=options["timezone"],  # type: ignore[arg-type]
+        start=options["start"],  # type: ignore[arg-type]
+        prices=options["prices"],  # type: ignore[arg-type]
+    )
+    with _progress(Console(stderr=True)) as on_progress:
+        report = import_logs(
+            ImportRequest(source, files, into, told),
+            now=dt.datetime.now(dt.UTC),
+            on_progress=on_progress,
+        )
+    _print(report, Console(width=WIDTH, highlight=False))
+    report.raise_if_too_many_rejects()
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[OnProgress]:
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description:<6}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+        begun: dict[str, object] = {}
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            if stage not in begun:
+                begun[stage] = bars.add_task(stage, total=total)
+            bars.update(begun[stage], completed=done)  # type: ignore[arg-type]
+
+        yield on_progress
+
+
+def _print(report: ImportReport, console: Console) -> None:
+    if report.manifests:
+        _print_counts(report, console)
+        _print_rejects(report, console)
+        _print_caveats(report, console)
+    for name in report.known_files:
+        console.print(f"{name}: imported before, nothing to do", soft_wrap=True, markup=False)
+
+
+def _print_counts(report: ImportReport, console: Console) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("file", overflow="fold", ratio=1)
+    for name in ("read", "stored", "duplicate", "rejected"):
+        table.add_column(name, justify="right", no_wrap=True)
+    shown = report.manifests[:MOST_FILES]
+    for manifest in shown:
+        counts = (
+            manifest.rows_read,
+            manifest.rows_stored,
+            manifest.rows_duplicate,
+            manifest.rows_rejected,
+        )
+        table.add_row(_escaped(manifest.file_name), *(f"{count:,}" for count in counts))
+    if len(report.manifests) > 1:
+        names = ("rows_read", "rows_stored", "rows_duplicate", "rows_rejected")
+        label = f"all {len(report.manifests)} files"
+        table.add_row(label, *(f"{report.total(name):,}" for name in names), style="bold")
+    console.print(table)
+
+
+MOST_FILES = 12
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _print_rejects(report: ImportReport, console: Console) -> None:
+    if not report.total("rows_rejected"):
+        return
+    console.print("\nRejected", style="bold")
+    for reason, count in report.rejected_by_reason().most_common():
+        console.print(f"  {count:,} x {reason}", markup=False)
+    for quoted in report.quoted:
+        reject = quoted.reject
+        why = f"{reject.field}: {reject.reason}" if reject.field else reject.reason
+        console.print(f"  {quoted.file_name}:{reject.line}: {why}", markup=False, soft_wrap=True)
+    rest = report.total("rows_rejected") - len(report.quoted)
+    more = f" ({rest:,} more there)" if rest else ""
+    console.print(f"  listed in {report.into / 'rejects'}{more}", markup=False, soft_wrap=True)
+
+
+def _print_caveats(report: ImportReport, console: Console) -> None:
+    first = min((m.first_at for m in report.manifests if m.first_at), default=None)
+    last = max((m.last_at for m in report.manifests if m.last_at), default=None)
+    console.print()
+    if first and last:
+        console.print(f"period       {first[:19]} to {last[:19]} UTC", markup=False)
+    stored, failed = report.total("rows_stored"), report.total("rows_failed")
+    if failed:
+        only = "; the log holds only failures, so no demand can be read from it"
+        told = only if failed == stored else ""
+        console.print(f"failed       {failed:,} of {stored:,} requests{told}", markup=False)
+    unpriced = _unpriced(report)
+    if unpriced:
+        console.print(f"unpriced     {unpriced}", markup=False)
+    _print_list(console, "assumed", {a for m in report.manifests for a in m.assumptions})
+    _print_list(console, "cannot tell", {c for m in report.manifests for c in m.cannot_tell})
+
+
+def _unpriced(report: ImportReport) -> str:
+    from collections import Counter
+
+    total: Counter[str] = Counter()
+    for manifest in report.manifests:
+        total.update(manifest.unpriced_models)
+    named = [f"{model} ({count:,})" for model, count in total.most_common(8)]
+    rest = len(total) - len(named)
+    return ", ".join(named) + (f" and {rest} more models" if rest else "")
+
+
+def _print_list(console: Console, head: str, lines: set[str]) -> None:
+    for index, line in enumerate(sorted(lines)):
+        console.print(f"{head if index == 0 else '':<13}{line}", markup=False)
