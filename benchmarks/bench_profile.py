@@ -140,8 +140,8 @@ def naive_statements() -> list[str]:
     ]
     sums = f"count(*) AS n, sum({INPUT} + output_tokens) AS t, sum(output_tokens) AS o"
     for window in ("minute", "hour", "day"):
-        at = f"date_trunc('{window}', started_at) AS at"
-        peaks = "max(n), arg_max(at, n), max(t), arg_max(at, t), max(o), arg_max(at, o)"
+        at = f"date_trunc('{window}', started_at) AS began"
+        peaks = "max(n), arg_max(began, n), max(t), arg_max(began, t), max(o), arg_max(began, o)"
         statements += [
             f"SELECT {peaks} FROM (SELECT {at}, {sums} FROM requests GROUP BY ALL)",
             f"SELECT {TYPE}, {peaks} FROM (SELECT {TYPE}, {at}, {sums} FROM requests GROUP BY ALL)"
