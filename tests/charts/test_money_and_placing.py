@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weighbridge.charts.money import MINUS, Money, percent, short_number
+from weighbridge.units.money import MINUS, Money, percent, short_number
 from weighbridge.charts.placing import cell_edges, is_geometric, nice_step, spread
 
 NBSP = "\N{NO-BREAK SPACE}"

@@ -67,6 +67,24 @@ def test_summary_says_verdict_reasons_costs_break_even_next_steps_and_where_to_r
     assert text.endswith("Report: demo/report.html")
 
 
+def test_long_names_and_wide_bands_leave_the_monthly_picture_whole(study):
+    long = tuple(
+        dataclasses.replace(
+            option,
+            label="self-hosted on very many owned GPUs",
+            total_usd=dataclasses.replace(option.total_usd, p10=1.02e6, p90=-2.56e6),
+        )
+        for option in study.options
+    )
+    rows = [
+        line
+        for line in printed(dataclasses.replace(study, options=long)).splitlines()
+        if line.startswith("Self-hosted on very")
+    ]
+    assert len(rows) == 6
+    assert not [row for row in rows if row.rstrip().endswith("\N{HORIZONTAL ELLIPSIS}")]
+
+
 def test_markup_and_escapes_in_names_are_printed_as_text(studies):
     study = studies["hostile"]
     verdict = dataclasses.replace(study.verdict, headline="\x1b[2Jgone [bold red]x[/]")
@@ -91,9 +109,9 @@ def test_a_study_without_a_forecast_prints_no_costs(studies):
 def test_sparkline_follows_the_months_and_caps_what_stands_out(study):
     band = study.option("owned").cash_usd_by_month
     marks = sparkline(band, 100_000.0)
-    assert len(marks) == 10
+    assert len(marks) == 8
     assert marks[0] == "█"
     flat = dataclasses.replace(band, p50=band.p50 * 0)
-    assert sparkline(flat, 100_000.0) == "▁" * 10
+    assert sparkline(flat, 100_000.0) == "▁" * 8
     short = BandSeries(band.p10[:5], band.p50[:5], band.p90[:5])
     assert len(sparkline(short, 1.0)) == 5

@@ -1,7 +1,7 @@
 """Pure functions from results to Vega-Lite specifications, in one look for report and page."""
 
 from weighbridge.charts.composition import cost_stack, naive_steps, naive_waterfall
-from weighbridge.charts.money import Money, month_words, percent, short_number
+from weighbridge.units.money import Money, month_words, percent, short_number
 from weighbridge.charts.over_time import (
     compared,
     cumulative_cost,

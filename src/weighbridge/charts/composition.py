@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from weighbridge.charts.money import Money
+from weighbridge.units.money import Money
 from weighbridge.charts.over_time import compared, money_of
 from weighbridge.charts.theme import (
     BAD,

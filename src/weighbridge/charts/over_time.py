@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from weighbridge.charts.money import Money, month_words
+from weighbridge.units.money import Money, month_words
 from weighbridge.charts.placing import spread
 from weighbridge.charts.theme import FONT, INK, MUTED, Chart, chart, rows, stroke_of, titled
 from weighbridge.study.result import BandSeries, OptionResult, Study
@@ -141,6 +141,7 @@ def _monthly_panel(
             "font": FONT,
             "subtitleFont": FONT,
             "offset": 4,
+            "limit": PANEL_WIDTH_PX + 30,
         },
         "width": PANEL_WIDTH_PX,
         "height": PANEL_HEIGHT_PX,
@@ -291,7 +292,7 @@ def _end_labels(options: Sequence[OptionResult], money: Money) -> list[Chart]:
             "month": len(option.cumulative_usd_by_month.p50),
             "place": place,
             "colour": stroke_of(option.id).colour,
-            "text": f"{titled(option.label)}  {money.short(paid)}",
+            "text": f"{money.short(paid)}  {titled(option.label)}",
         }
         for option, place, paid in zip(options, places, ends_usd, strict=True)
     ]

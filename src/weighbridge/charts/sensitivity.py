@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from weighbridge.charts.money import Money, short_number
+from weighbridge.units.money import Money, short_number
 from weighbridge.charts.over_time import money_of
 from weighbridge.charts.theme import HIGH_INPUT, INK, LOW_INPUT, MUTED, Chart, chart, rows
 from weighbridge.study.result import InformationValue, Study, TornadoBar
@@ -49,7 +49,7 @@ def tornado(study: Study) -> Chart | None:
         "field": "saving",
         "type": "quantitative",
         "title": "Net present saving against the API",
-        "axis": {"labelExpr": money.axis_expression(), "domain": False, "tickCount": 7},
+        "axis": {"labelExpr": money.axis_expression(), "domain": False, "tickCount": 5},
         "scale": {"nice": True, "padding": 46},
     }
     layers: list[Chart] = [

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from weighbridge.charts.contour import contour
-from weighbridge.charts.money import Money
+from weighbridge.units.money import Money
 from weighbridge.charts.placing import cell_edges, is_geometric, nice_step
 from weighbridge.charts.theme import INK, MUTED, Chart, chart, rows, titled
 from weighbridge.study.result import Surface

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from weighbridge.charts.money import percent, short_number
+from weighbridge.units.money import percent, short_number
 from weighbridge.charts.theme import INK, MUTED, Chart, chart, rows
 from weighbridge.usage.results import Concentration, Floats
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from weighbridge.charts import compared, flips, money_of, month_words, percent, rival_of, titled
 from weighbridge.report.words import TYPE_VERDICTS, quantity
-from weighbridge.study.result import Study
+from weighbridge.study.result import BreakEven, Study
 
 
 def findings(study: Study) -> Mapping[str, str]:
@@ -69,8 +69,15 @@ def _hidden(study: Study) -> str:
     )
 
 
+def break_evens_told(study: Study) -> tuple[BreakEven, ...]:
+    """Break-evens of the option that a summary speaks of: the verdict's, else the API's rival."""
+    rival = rival_of(study)
+    mine = tuple(point for point in study.break_evens if rival and point.option_id == rival.id)
+    return mine or study.break_evens
+
+
 def _break_even(study: Study) -> str:
-    for point in study.break_evens:
+    for point in break_evens_told(study):
         if point.quantity == "volume" and point.value is not None:
             today = f"; today it is {quantity(point.today, point.unit)}" if point.today else ""
             label = titled(study.option(point.option_id).label)

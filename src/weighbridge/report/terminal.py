@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weighbridge.charts import compared, money_of, percent, titled
+from weighbridge.report.findings import break_evens_told
 from weighbridge.report.words import DECISIONS, confidence_words, payback_words, quantity
 from weighbridge.study.result import BandSeries, OptionResult, Study
 
@@ -24,7 +25,7 @@ N_STEPS = 3
 N_BREAK_EVENS = 4
 N_TYPES = 4
 SPARK = "▁▂▃▄▅▆▇█"
-SPARK_WIDTH = 10
+SPARK_WIDTH = 8
 TONES = {"stay": "bold", "not-enough-evidence": "bold yellow"}
 BREAK_EVENS = {
     "volume": "volume",
@@ -105,7 +106,7 @@ def _options(study: Study) -> Table:
 
     money = money_of(study)
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column("Option", no_wrap=True, max_width=27)
+    table.add_column("Option", no_wrap=True, max_width=26)
     for heading in (f"{study.horizon_months} months", "P10 to P90", "a month", "per Mtok"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("Cheapest", "Paid back"):
@@ -134,7 +135,7 @@ def _running_cost_usd(options: Sequence[OptionResult]) -> float:
 
 
 def sparkline(band: BandSeries, highest_usd: float) -> str:
-    """Median cash by month in ten characters, on a scale from zero to `highest_usd`."""
+    """Median cash by month in eight characters, on a scale from zero to `highest_usd`."""
     months = band.p50
     groups = min(SPARK_WIDTH, len(months))
     bounds = [round(index * len(months) / groups) for index in range(groups + 1)]
@@ -174,13 +175,14 @@ def _money_lines(study: Study, width: int) -> list[Text]:
             width,
             2,
         )
+    told = break_evens_told(study)
     points = [
         f"{BREAK_EVENS[point.quantity]} {quantity(point.value, point.unit)}"
-        for point in study.break_evens
-        if point.value is not None and point.option_id == study.break_evens[0].option_id
+        for point in told
+        if point.value is not None
     ]
     if points:
-        label = titled(study.option(study.break_evens[0].option_id).label)
+        label = titled(study.option(told[0].option_id).label)
         lines += _wrapped("Break-even: ", f"{label}: {'; '.join(points[:N_BREAK_EVENS])}", width, 2)
     return lines
 
