@@ -73,7 +73,7 @@ def test_stay_where_the_api_costs_least():
 def test_self_host_where_a_fleet_costs_least_and_quality_is_proven(option_id):
     found = judge(evidence(API, candidate(option_id, 300_000.0)))
     assert (found.decision, found.option_id) == ("self-host", option_id)
-    assert "$5,556 a month saved" in found.headline  # (500,000 - 300,000) / 36
+    assert "$5.56k a month saved" in found.headline  # (500,000 - 300,000) / 36
     assert "90% of the draws" in found.headline
 
 
@@ -127,6 +127,30 @@ def test_not_enough_evidence_where_nobody_has_checked_the_quality():
     assert "67% of all tokens" in reason.text
 
 
+def test_a_proven_split_is_advised_though_moving_unknown_types_too_looks_cheaper():
+    everything = candidate("owned", 200_000.0)
+    proven = candidate("hybrid", 300_000.0, moved=("chat",), hosting="rented")
+    found = judge(evidence(API, everything, proven, demands=(YES, UNKNOWN, UNKNOWN)))
+    assert (found.decision, found.option_id) == ("split", "hybrid")
+    assert [t.verdict for t in found.by_type] == ["move", "test-first", "test-first"]
+    (reason,) = [r for r in found.reasons if r.rule == "quality-unknown"]
+    assert "would save $100k more" in reason.text
+    assert found.confidence_probability == proven.beats_api_probability
+
+
+def test_a_proven_split_that_costs_more_than_the_api_is_no_reason_to_move():
+    everything = candidate("owned", 200_000.0)
+    proven = candidate("hybrid", 600_000.0, moved=("chat",), hosting="rented")
+    found = judge(evidence(API, everything, proven, demands=(YES, UNKNOWN, UNKNOWN)))
+    assert (found.decision, found.option_id) == ("not-enough-evidence", "owned")
+    assert "test first" in found.headline
+
+
+def test_nothing_is_said_to_move_while_the_odds_are_a_toss_up():
+    found = judge(evidence(API, candidate("rented", 300_000.0, beats=0.5)))
+    assert {t.verdict for t in found.by_type} == {"stay"}
+
+
 def test_not_enough_evidence_where_no_option_meets_every_constraint():
     blocked = candidate("rented", 1.0, obstacles=("needs 1.5 engineers to run it",))
     api = candidate("api", 2.0, obstacles=("leaves chat on the API, against a hard constraint",))
@@ -152,7 +176,7 @@ def test_where_the_api_is_forbidden_the_verdict_says_what_control_costs():
     found = judge(evidence(api, candidate("rented", 720_000.0, beats=0.1), demands=demands))
     assert found.decision == "self-host"
     assert found.headline == (
-        "Self-host on rented GPUs: your constraints demand it, at $10k a month above the API."
+        "Self-host on rented GPUs: your constraints demand it, at $10.0k a month above the API."
     )
 
 

@@ -47,7 +47,7 @@ class Verdict:
     headline: str  # one sentence
     decision: Literal["stay", "self-host", "managed", "committed", "split", "not-enough-evidence"]
     option_id: str  # the option that the decision names; "api" for stay
-    confidence_probability: float  # that this option is cheapest among the feasible ones
+    confidence_probability: float  # that it is cheaper than the API; for the API, than all others
     reasons: tuple[Reason, ...]
     by_type: tuple[TypeVerdict, ...]
     measure_next: tuple[str, ...]

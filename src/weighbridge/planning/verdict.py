@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from weighbridge.planning.answers import Reason, Rerun, TypeVerdict, Verdict
 from weighbridge.planning.constraints import Standing
+from weighbridge.units.money import Money
 
 SURE_ENOUGH_PROBABILITY = 0.6  # below it the odds are called a toss-up
 RERUN_DAYS = 182  # "run it again six months later"
@@ -64,29 +65,52 @@ class Evidence:
     left_out: tuple[str, ...]
     horizon_months: int
     as_of: dt.date
+    money: Money = field(default_factory=Money)
 
 
 def judge(evidence: Evidence) -> Verdict:
-    """The verdict: constraints first, then money with its odds, then what is known of quality."""
+    """The verdict: constraints first, then money with its odds, then what is known of quality.
+
+    The cheapest option whose moved types are all proven is weighed against the API. A cheaper one
+    that moves types of unknown quality is never advised: it is a reason to test them.
+    """
     api = evidence.candidates[0]
     feasible = [c for c in evidence.candidates if c.feasible]
     if not feasible:
         return _verdict(evidence, "not-enough-evidence", api, _headline_nothing(evidence), ())
-    best = min(feasible, key=lambda c: c.mean_npv_usd)
+    favourite = _cheapest(feasible)
+    sound = [c for c in feasible if not _unproven(evidence, c)]
+    best = _cheapest(sound) if sound else favourite
+    unproven = _unproven(evidence, favourite)
+    if unproven and (not sound or best.id == "api"):
+        return _test_first(evidence, favourite, api, unproven)
     reasons = [*_constraint_reasons(evidence), _money_reason(evidence, best, api)]
-    proven, unproven = _quality(evidence, best)
+    if unproven:
+        reasons.append(_more_reason(evidence, best, favourite, unproven))
     if best.id == "api":
         return _verdict(evidence, "stay", best, _headline_stay(evidence, best), reasons)
-    if best.hosting != "committed" and unproven:
-        reasons.append(_unproven_reason(evidence, unproven))
-        headline = _headline_test_first(evidence, best, api, unproven)
-        return _verdict(evidence, "not-enough-evidence", best, headline, reasons)
     if api.feasible and best.beats_api_probability < SURE_ENOUGH_PROBABILITY:
-        return _verdict(
-            evidence, "not-enough-evidence", best, _headline_toss_up(evidence, best), reasons
-        )
-    decision = _decision(best, evidence)
-    return _verdict(evidence, decision, best, _headline_move(best, api, proven), reasons)
+        headline = _headline_toss_up(evidence, best)
+        return _verdict(evidence, "not-enough-evidence", best, headline, reasons)
+    headline = _headline_move(evidence, best, api)
+    return _verdict(evidence, _decision(best, evidence), best, headline, reasons)
+
+
+def _cheapest(candidates: Sequence[Candidate]) -> Candidate:
+    return min(candidates, key=lambda c: c.mean_npv_usd)
+
+
+def _test_first(
+    evidence: Evidence, favourite: Candidate, api: Candidate, unproven: Sequence[str]
+) -> Verdict:
+    """Not enough evidence: the only cheaper way moves types that nobody has checked."""
+    reasons = [
+        *_constraint_reasons(evidence),
+        _money_reason(evidence, favourite, api),
+        _unproven_reason(evidence, unproven),
+    ]
+    headline = _headline_test_first(evidence, favourite, api, unproven)
+    return _verdict(evidence, "not-enough-evidence", favourite, headline, reasons)
 
 
 def _decision(best: Candidate, evidence: Evidence) -> str:
@@ -97,38 +121,32 @@ def _decision(best: Candidate, evidence: Evidence) -> str:
     return "managed" if best.hosting == "managed" else "self-host"
 
 
-def _quality(evidence: Evidence, best: Candidate) -> tuple[list[str], list[str]]:
-    """Moved types whose replacement is proven (or demanded), and those where nobody knows."""
-    known = {
+def _unproven(evidence: Evidence, candidate: Candidate) -> list[str]:
+    """Types that the option moves and of which nobody knows whether another model will do."""
+    standings = evidence.standings
+    return [
         label
-        for label, s in evidence.standings.items()
-        if s.demand.replaceable == "yes" or s.forced
-    }
-    return [m for m in best.moved if m in known], [m for m in best.moved if m not in known]
-
-
-def _money(usd: float) -> str:
-    size = abs(usd)
-    if size >= 1e6:
-        return f"${usd / 1e6:,.2f}M"
-    return f"${usd:,.0f}" if size < 1e4 else f"${usd / 1e3:,.0f}k"
+        for label in candidate.moved
+        if standings[label].demand.replaceable != "yes" and not standings[label].forced
+    ]
 
 
 def _money_reason(evidence: Evidence, best: Candidate, api: Candidate) -> Reason:
+    show = evidence.money.short
     flips = "; ".join(evidence.flips_when) or "no single price or volume change found that flips it"
     others = [c for c in evidence.candidates if c.id not in {best.id, "committed"} and c.feasible]
     if best.id == "api" and others:
         rival = min(others, key=lambda c: c.mean_npv_usd)
         text = (
-            f"The API costs {_money(api.mean_npv_usd)} in present value over "
+            f"The API costs {show(api.mean_npv_usd)} in present value over "
             f"{evidence.horizon_months} months on average; the next best, {_name(rival)}, "
-            f"{_money(rival.mean_npv_usd)}, and beats it in "
+            f"{show(rival.mean_npv_usd)}, and beats it in "
             f"{rival.beats_api_probability:.0%} of the draws."
         )
         return Reason("cost", text, flips)
     text = (
-        f"{_name(best).capitalize()} costs {_money(best.mean_npv_usd)} in present value over "
-        f"{evidence.horizon_months} months on average against {_money(api.mean_npv_usd)} for the "
+        f"{_subject(best)} costs {show(best.mean_npv_usd)} in present value over "
+        f"{evidence.horizon_months} months on average against {show(api.mean_npv_usd)} for the "
         f"API, and is cheaper than it in {best.beats_api_probability:.0%} of the draws."
     )
     return Reason("cost", text, flips)
@@ -138,9 +156,21 @@ def _constraint_reasons(evidence: Evidence) -> list[Reason]:
     reasons = [r for s in evidence.standings.values() for r in s.reasons]
     for c in evidence.candidates:
         for obstacle in c.obstacles:
-            text = f"{_name(c).capitalize()} is out: {obstacle}."
+            text = f"{_subject(c)} is out: {obstacle}."
             reasons.append(Reason("feasibility", text, "the constraint is changed"))
     return reasons
+
+
+def _more_reason(
+    evidence: Evidence, best: Candidate, favourite: Candidate, unproven: Sequence[str]
+) -> Reason:
+    show = evidence.money.short
+    more = best.mean_npv_usd - favourite.mean_npv_usd
+    text = (
+        f"{_subject(favourite)} would save {show(more)} more in present "
+        f"value, but moves {_counted(unproven)} of unknown quality: test them before they move."
+    )
+    return Reason("quality-unknown", text, "an evaluation marks them replaceable: yes or no")
 
 
 def _unproven_reason(evidence: Evidence, unproven: Sequence[str]) -> Reason:
@@ -159,6 +189,11 @@ def _name(c: Candidate) -> str:
     return {"api": "the API", "managed": "a managed platform"}.get(c.id, LABELS[c.id])
 
 
+def _subject(c: Candidate) -> str:
+    name = _name(c)
+    return name[0].upper() + name[1:]
+
+
 def _headline_nothing(evidence: Evidence) -> str:
     first = evidence.candidates[0].obstacles
     why = first[0] if first else "every option breaks a constraint"
@@ -175,11 +210,12 @@ def _headline_stay(evidence: Evidence, best: Candidate) -> str:
 def _headline_test_first(
     evidence: Evidence, best: Candidate, api: Candidate, unproven: Sequence[str]
 ) -> str:
+    show = evidence.money.short
     saving = api.steady_usd_per_month - best.steady_usd_per_month
     if best.beats_api_probability < SURE_ENOUGH_PROBABILITY:
         return _headline_toss_up(evidence, best)
     return (
-        f"Stay for now, and test first: {_name(best)} would save about {_money(saving)} a month "
+        f"Stay for now, and test first: {_name(best)} would save about {show(saving)} a month "
         f"once running, if quality holds for {_counted(unproven)} that nobody has checked."
     )
 
@@ -192,7 +228,8 @@ def _headline_toss_up(evidence: Evidence, best: Candidate) -> str:
     )
 
 
-def _headline_move(best: Candidate, api: Candidate, proven: Sequence[str]) -> str:
+def _headline_move(evidence: Evidence, best: Candidate, api: Candidate) -> str:
+    show = evidence.money.short
     saving = api.steady_usd_per_month - best.steady_usd_per_month
     odds = f"cheaper than the API in {best.beats_api_probability:.0%} of the draws"
     what = {
@@ -200,10 +237,10 @@ def _headline_move(best: Candidate, api: Candidate, proven: Sequence[str]) -> st
         "rented": "Self-host on rented GPUs",
         "owned": "Self-host on GPUs of your own",
         "committed": "Commit to provisioned throughput",
-    }.get(best.id, f"Split: move {_counted(proven)} ({LABELS[best.hosting]}), keep the rest")
+    }.get(best.id, f"Split: move {_counted(best.moved)} ({LABELS[best.hosting]}), keep the rest")
     if not api.feasible and saving < 0:
-        return f"{what}: your constraints demand it, at {_money(-saving)} a month above the API."
-    return f"{what}: about {_money(saving)} a month saved once running, {odds}."
+        return f"{what}: your constraints demand it, at {show(-saving)} a month above the API."
+    return f"{what}: about {show(saving)} a month saved once running, {odds}."
 
 
 def _counted(labels: Sequence[str]) -> str:
@@ -217,14 +254,15 @@ def _verdict(
     headline: str,
     reasons: Sequence[Reason],
 ) -> Verdict:
+    sure = decision != "not-enough-evidence"
     triggers = (*evidence.flips_when, "a new price list or GPU offer", "a month of new traffic")
     return Verdict(
         headline=headline,
         decision=decision,  # type: ignore[arg-type]  # one of the literals by construction
         option_id=option.id,
-        confidence_probability=option.cheapest_probability,
+        confidence_probability=_confidence(option),
         reasons=tuple(reasons),
-        by_type=tuple(_type_verdict(evidence, option, t) for t in evidence.type_costs),
+        by_type=tuple(_type_verdict(evidence, option, t, sure) for t in evidence.type_costs),
         measure_next=evidence.measure_next,
         rerun=Rerun(evidence.as_of + dt.timedelta(days=RERUN_DAYS), triggers),
         engines=evidence.engines,
@@ -233,7 +271,12 @@ def _verdict(
     )
 
 
-def _type_verdict(evidence: Evidence, option: Candidate, cost: TypeCost) -> TypeVerdict:
+def _confidence(option: Candidate) -> float:
+    return option.cheapest_probability if option.id == "api" else option.beats_api_probability
+
+
+def _type_verdict(evidence: Evidence, option: Candidate, cost: TypeCost, sure: bool) -> TypeVerdict:
+    show = evidence.money.short
     stand = evidence.standings[cost.label]
     moving = option.id != "api" and cost.label in option.moved
     reasons = list(stand.reasons)
@@ -244,16 +287,21 @@ def _type_verdict(evidence: Evidence, option: Candidate, cost: TypeCost) -> Type
         evidence_given = stand.demand.evidence or "no evidence given"
         text = f"{cost.label}: marked not replaceable ({evidence_given})."
         reasons.append(Reason("not-replaceable", text, "a candidate model passes its evaluation"))
+    elif moving and stand.demand.replaceable == "yes" and not sure:
+        kind = "stay"
+        reasons.append(_saving_reason(evidence, cost, "might save", "the odds become clear"))
     elif moving and stand.demand.replaceable == "yes":
         kind = "move"
-        reasons.append(_saving_reason(cost, "saves", "its volume or the API's price falls"))
+        reasons.append(
+            _saving_reason(evidence, cost, "saves", "its volume or the API's price falls")
+        )
     elif cost.in_split or moving:
         kind = "test-first"
-        reasons.append(_saving_reason(cost, "would save", "an evaluation says no"))
+        reasons.append(_saving_reason(evidence, cost, "would save", "an evaluation says no"))
     else:
         kind = "stay"
         text = (
-            f"{cost.label}: {_money(cost.api_usd_per_month)} a month on the API is less than its "
+            f"{cost.label}: {show(cost.api_usd_per_month)} a month on the API is less than its "
             "share of a fleet."
         )
         reasons.append(Reason("cost", text, "its volume or the API's price rises"))
@@ -269,10 +317,11 @@ def _type_verdict(evidence: Evidence, option: Candidate, cost: TypeCost) -> Type
     )
 
 
-def _saving_reason(cost: TypeCost, verb: str, flips_when: str) -> Reason:
+def _saving_reason(evidence: Evidence, cost: TypeCost, verb: str, flips_when: str) -> Reason:
+    show = evidence.money.short
     tail = " if quality holds: test this first" if verb == "would save" else ""
     text = (
-        f"{cost.label}: {_money(cost.api_usd_per_month)} a month on the API; moving it {verb} "
-        f"{_money(cost.saving_usd_per_month)} a month{tail}."
+        f"{cost.label}: {show(cost.api_usd_per_month)} a month on the API; moving it {verb} "
+        f"{show(cost.saving_usd_per_month)} a month{tail}."
     )
     return Reason("cost", text, flips_when)

@@ -38,6 +38,7 @@ from weighbridge.study.sensitivity import (
 from weighbridge.study.too_short import too_short_study
 from weighbridge.study.traffic import is_long_enough
 from weighbridge.study.verdict import draw_verdict, rival_of
+from weighbridge.units.money import Money
 from weighbridge.usage.results import Profile
 from weighbridge.version import __version__
 
@@ -219,7 +220,9 @@ def _solve(posed: Posed, profile: Profile | None, origin: _Origin) -> Study:
     clock.start("surface")
     grid = default_surface(problem, rng) if run.with_surface and rival else None
     clock.start("verdict")
-    verdict, found = draw_verdict(origin.facts, posed, options, information)
+    verdict, found = draw_verdict(
+        origin.facts, posed, options, information, money_of(origin.scenario)
+    )
     naive = _naive(posed, options, rival)
     clock.stop()
     whole, scenario = problem.workload.whole, origin.scenario
@@ -246,6 +249,12 @@ def _solve(posed: Posed, profile: Profile | None, origin: _Origin) -> Study:
         withheld=(*posed.traffic.withheld, *posed.hardware.unknown_prices.values()),
         reproducibility=origin.reproducibility(),
     )
+
+
+def money_of(scenario: Scenario) -> Money:
+    """The reporting currency and its rate."""
+    currency = scenario.currency
+    return Money(currency.code, currency.per_usd) if currency else Money()
 
 
 def _obstacles(posed: Posed, scenario: Scenario) -> dict[str, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from weighbridge.study.options import STEADY_MONTHS, OptionStudy, study_central
 from weighbridge.study.pose import Facts, Posed
 from weighbridge.study.result import BreakEven, InformationValue
 from weighbridge.study.traffic import Traffic
+from weighbridge.units.money import Money
 
 MEASURE_AT_MOST = 4
 LEFT_OUT = (
@@ -29,6 +30,7 @@ def draw_verdict(
     posed: Posed,
     options: Sequence[OptionStudy],
     information: Sequence[InformationValue],
+    money: Money,
 ) -> tuple[Verdict, Mapping[str, list[BreakEven]]]:
     """The verdict, and the break-evens of every option that it was drawn from."""
     problem, traffic, engines = posed.problem, posed.traffic, facts.catalog.engines.values()
@@ -42,7 +44,7 @@ def draw_verdict(
         standings=traffic.standings,
         type_costs=_type_costs(problem, options),
         flips_when=flips[:3],
-        measure_next=_measure_next(traffic, information),
+        measure_next=_measure_next(traffic, information, money),
         engines=tuple(
             f"{e.name}: {e.note}" if e.note else e.name
             for e in engines
@@ -56,6 +58,7 @@ def draw_verdict(
         left_out=LEFT_OUT,
         horizon_months=problem.settings.horizon_months,
         as_of=facts.as_of,
+        money=money,
     )
     return judge(evidence), found
 
@@ -123,9 +126,11 @@ def _fleet_share_usd(
     return frozenset(best.moved), {i: float(steady) * share for i, share in shares.items()}
 
 
-def _measure_next(traffic: Traffic, information: Sequence[InformationValue]) -> tuple[str, ...]:
+def _measure_next(
+    traffic: Traffic, information: Sequence[InformationValue], money: Money
+) -> tuple[str, ...]:
     worth = [
-        f"{i.label}: {i.how_to_measure} (worth up to ${i.value_usd:,.0f} to this choice)"
+        f"{i.label}: {i.how_to_measure} (worth up to {money.short(i.value_usd)} to this choice)"
         for i in information
         if not i.how_to_measure.startswith("no measurement")
     ]
