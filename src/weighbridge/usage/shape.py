@@ -181,7 +181,7 @@ def shape(batch: Batch, plan: Plan, prices: Prices) -> Shaped:
     _forget_what_no_model_did(columns, reading)
     _add_cost(columns, reading, prices.book)
     if plan.makes_ids:
-        columns["request_id"] = _made_ids(columns, plan.source.name)
+        columns["request_id"] = _made_ids(columns)
     good, rejects = _rejects(batch)
     order = np.argsort(columns["started_at"][good], kind="stable")
     rows = np.arange(batch.n)[good][order]
@@ -280,7 +280,7 @@ CONTENT = tuple(
 )  # two rows with the same id and these are one row, seen twice
 
 
-def _made_ids(columns: Mapping[str, Any], source: str) -> pa.Array:
+def _made_ids(columns: Mapping[str, Any]) -> pa.Array:
     """Ids from what the rows say; equal rows get equal ids, which are told apart when stored."""
     lists = [
         column.to_pylist() if isinstance(column, pa.Array) else _filled(column).tolist()
@@ -288,7 +288,7 @@ def _made_ids(columns: Mapping[str, Any], source: str) -> pa.Array:
     ]
     return pa.array(
         [
-            hashlib.blake2b(f"{source}{row!r}".encode(), digest_size=12).hexdigest()
+            hashlib.blake2b(repr(row).encode(), digest_size=12).hexdigest()
             for row in zip(*lists, strict=True)
         ],
         pa.string(),

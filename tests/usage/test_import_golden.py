@@ -1,0 +1,138 @@
+"""Each source's rows, as stored, beside the log they came from; `REGOLD=1` writes them anew."""
+
+import datetime as dt
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+from weighbridge.usage.importing import ImportOptions, ImportRequest, import_logs
+from weighbridge.usage.sources import SOURCES
+from weighbridge.usage.sources.table import read_column_map
+from weighbridge.usage.store import open_ledger
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "import"
+NOW = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
+ALWAYS_LEFT_OUT = {"import_id", "prices_digest"}
+
+TABLE = ImportOptions(read_column_map(GOLDEN / "table.map.yaml"))
+CASES = {
+    "litellm.jsonl": ("litellm", ImportOptions()),
+    "azure-llm-2023.csv": ("azure-llm-2023", ImportOptions()),
+    "mooncake.jsonl": ("mooncake", ImportOptions(start="2026-01-05T00:00:00+01:00")),
+    "table.csv": ("csv", TABLE),
+}
+
+
+def stored_rows(ledger: Path) -> list[dict[str, Any]]:
+    parts = [pq.ParquetFile(name).read() for name in open_ledger(ledger).parquet_files]
+    found = pa.concat_tables(parts).sort_by(
+        [("started_at", "ascending"), ("request_id", "ascending")]
+    )
+    return [
+        {
+            name: str(value) if isinstance(value, dt.datetime) or name.endswith("_usd") else value
+            for name, value in row.items()
+            if name not in ALWAYS_LEFT_OUT and value is not None
+        }
+        for row in found.to_pylist()
+    ]
+
+
+def imported(into: Path, source: str, *files: Path, options: ImportOptions = TABLE) -> Any:
+    chosen = options if SOURCES[source].mapped_by_user else ImportOptions()
+    return import_logs(ImportRequest(source, files, into, chosen), now=NOW)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rows_are_stored_as_the_golden_file_says(name: str, tmp_path: Path) -> None:
+    source, options = CASES[name]
+    report = import_logs(ImportRequest(source, (GOLDEN / name,), tmp_path / "l", options), now=NOW)
+    manifest = report.manifests[0]
+    told = {
+        "rows": stored_rows(tmp_path / "l"),
+        "assumptions": list(manifest.assumptions),
+        "cannot_tell": list(manifest.cannot_tell),
+        "unpriced_models": manifest.unpriced_models,
+        "rows_failed": manifest.rows_failed,
+        "rows_from_cache": manifest.rows_from_cache,
+    }
+    golden = GOLDEN / f"{name}.expected.json"
+    if os.environ.get("REGOLD"):
+        golden.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert told == json.loads(golden.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["litellm.json", "litellm.csv"])
+def test_the_same_log_in_another_format_gives_the_same_rows(name: str, tmp_path: Path) -> None:
+    expected = json.loads((GOLDEN / "litellm.jsonl.expected.json").read_text(encoding="utf-8"))
+    imported(tmp_path / "l", "litellm", GOLDEN / name)
+    assert stored_rows(tmp_path / "l") == expected["rows"]
+
+
+def test_no_prompt_is_anywhere_in_the_ledger(tmp_path: Path) -> None:
+    imported(tmp_path / "l", "litellm", GOLDEN / "litellm.jsonl")
+    assert b"SECRET PROMPT" in (GOLDEN / "litellm.jsonl").read_bytes()
+    files = [file for file in (tmp_path / "l").rglob("*") if file.is_file()]
+    assert len(files) >= 3
+    for file in files:
+        data = (
+            pq.ParquetFile(file).read().to_pylist()
+            if file.suffix == ".parquet"
+            else file.read_text()
+        )
+        assert "SECRET" not in str(data)
+
+
+def test_parquet_gives_the_same_rows_as_csv(tmp_path: Path) -> None:
+    options = pa_csv.ParseOptions(delimiter=";")
+    pq.write_table(
+        pa_csv.read_csv(GOLDEN / "table.csv", parse_options=options), tmp_path / "t.parquet"
+    )
+    imported(tmp_path / "a", "parquet", tmp_path / "t.parquet")
+    imported(tmp_path / "b", "csv", GOLDEN / "table.csv")
+    assert stored_rows(tmp_path / "a") == stored_rows(tmp_path / "b")
+
+
+def test_a_table_is_told_from_its_first_bytes(tmp_path: Path) -> None:
+    rows = '{"when": 1759654800000, "what": "gpt-4o-mini", "in": 7, "out": 2, "who": "x",'
+    rows += ' "cached": 0, "took": 1, "bill": 0}'
+    (tmp_path / "log").write_text(rows)
+    report = imported(tmp_path / "l", "table", tmp_path / "log")
+    assert report.total("rows_stored") == 1
+
+
+def test_every_model_in_the_golden_log_is_priced_or_named_as_unpriced(tmp_path: Path) -> None:
+    manifest = imported(tmp_path / "l", "litellm", GOLDEN / "litellm.jsonl").manifests[0]
+    assert manifest.unpriced_models == {"house-model-1": 1, "(no model named)": 1}
+    assert manifest.n_models == 4
+
+
+def test_equal_rows_without_ids_are_both_kept(tmp_path: Path) -> None:
+    report = imported(tmp_path / "l", "azure-llm-2023", GOLDEN / "azure-llm-2023.csv")
+    assert report.total("rows_stored") == 4
+    ids = [row["request_id"] for row in stored_rows(tmp_path / "l")]
+    assert len(set(ids)) == 4
+
+
+def test_the_real_traces_are_read_whole(shared_traces: Path, tmp_path: Path) -> None:
+    report = imported(tmp_path / "a", "azure-llm-2023", shared_traces / "azure2023")
+    assert report.total("rows_stored") == 8_819 + 19_366
+    report = imported(tmp_path / "m", "mooncake", shared_traces / "mooncake")
+    assert report.total("rows_stored") == 12_031
+
+
+def test_a_packed_copy_is_the_same_import(tmp_path: Path) -> None:
+    packed = tmp_path / "other-name.gz"
+    packed.write_bytes(gzip.compress((GOLDEN / "litellm.jsonl").read_bytes()))
+    first = imported(tmp_path / "l", "litellm", packed)
+    again = imported(tmp_path / "l", "litellm", GOLDEN / "litellm.jsonl")
+    assert first.total("rows_stored") == 10
+    assert again.manifests == ()
+    assert again.known_files == (str(GOLDEN / "litellm.jsonl"),)
