@@ -174,7 +174,7 @@ def plain_weekly(rows, span, value):
     return np.where(exposure >= 0.25, sums / np.where(exposure > 0, exposure, 1), np.nan)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(2, 250),

@@ -6,10 +6,10 @@ SELECT
   SUM(
     CASE
       WHEN (
-        "t1"."minute" >= MAKE_TIMESTAMP(2026, 10, 5, 6, 1, 0.0)
+        "t1"."minute" >= MAKE_TIMESTAMP(2026, 10, 5, 6, 30, 0.0)
       )
       AND (
-        "t1"."minute" <= MAKE_TIMESTAMP(2026, 10, 12, 6, 29, 0.0)
+        "t1"."minute" <= MAKE_TIMESTAMP(2026, 10, 12, 6, 30, 0.0)
       )
       THEN "t1"."requests"
       ELSE 0
@@ -18,10 +18,10 @@ SELECT
   SUM(
     CASE
       WHEN (
-        "t1"."minute" >= MAKE_TIMESTAMP(2026, 10, 5, 6, 1, 0.0)
+        "t1"."minute" >= MAKE_TIMESTAMP(2026, 10, 5, 6, 30, 0.0)
       )
       AND (
-        "t1"."minute" <= MAKE_TIMESTAMP(2026, 10, 12, 6, 29, 0.0)
+        "t1"."minute" <= MAKE_TIMESTAMP(2026, 10, 12, 6, 30, 0.0)
       )
       THEN "t1"."tokens"
       ELSE 0
@@ -30,10 +30,10 @@ SELECT
   SUM(
     CASE
       WHEN (
-        "t1"."minute" >= MAKE_TIMESTAMP(2026, 10, 5, 6, 1, 0.0)
+        "t1"."minute" >= MAKE_TIMESTAMP(2026, 10, 5, 6, 30, 0.0)
       )
       AND (
-        "t1"."minute" <= MAKE_TIMESTAMP(2026, 10, 12, 6, 29, 0.0)
+        "t1"."minute" <= MAKE_TIMESTAMP(2026, 10, 12, 6, 30, 0.0)
       )
       THEN "t1"."output_tokens"
       ELSE 0
