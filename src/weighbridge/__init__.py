@@ -1,9 +1,9 @@
 """Weigh every LLM request; know when self-hosting pays.
 
 >>> import weighbridge as wb
->>> study = wb.decide(wb.load_scenario("scenario.yaml"))  # doctest: +SKIP
+>>> study = wb.decide("scenario.yaml", "usage")  # doctest: +SKIP
 >>> study.verdict.headline  # doctest: +SKIP
-'Split: two of fourteen query types move'
+'Split: move 3 query types (self-hosted on owned GPUs), keep the rest: …'
 """
 
 from __future__ import annotations
