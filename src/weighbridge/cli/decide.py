@@ -177,8 +177,9 @@ def run_decide(scenario: Scenario, usage: Path | None, run: object, outputs: Out
         written = write_outputs(study, usage, scenario, outputs, tell)
     console = screen()
     render_terminal(study, console)
-    for path in written:
-        console.print(f"written: {path}", highlight=False, soft_wrap=True)
+    if written:
+        names = ", ".join(str(path) for path in written)
+        console.print(f"written: {names}", highlight=False, soft_wrap=True)
     return study
 
 
@@ -210,7 +211,8 @@ def write_outputs(
         written.append(outputs.json)
     if outputs.csv is not None:
         with told_where(outputs.csv):
-            written.extend(write_tables(study, outputs.csv))
+            write_tables(study, outputs.csv)
+        written.append(outputs.csv)
     if outputs.focus is not None and usage is not None:
         from weighbridge.cli.focus import focus_csv
 

@@ -103,6 +103,7 @@ def _environment() -> Environment:
         spread=words.spread,
         payback_words=words.payback_words,
         confidence_words=words.confidence_words,
+        won=words.won,
         DECISIONS=words.DECISIONS,
         TYPE_VERDICTS=words.TYPE_VERDICTS,
         BREAK_EVENS=words.BREAK_EVENS,

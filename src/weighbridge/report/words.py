@@ -88,9 +88,14 @@ def payback_words(payback: Payback | None) -> str:
 
 
 def confidence_words(study: Study) -> str:
-    """In how many draws the option that the verdict names is the cheapest."""
+    """In how many draws the option that the verdict names beats the API, or the API all others."""
     probability = study.verdict.confidence_probability
     named = [option.label for option in study.options if option.id == study.verdict.option_id]
     if math.isnan(probability) or not named:
         return "No probability can be given yet"
-    return f"{titled(named[0])} is cheapest in {percent(probability)} of draws"
+    return f"{titled(named[0])} is {won(study)} in {percent(probability)} of draws"
+
+
+def won(study: Study) -> str:
+    """What the verdict's probability counts."""
+    return "cheapest" if study.verdict.option_id == "api" else "cheaper than the API"

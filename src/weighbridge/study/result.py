@@ -167,7 +167,7 @@ class NaiveStep:
 
 @dataclass(frozen=True, slots=True)
 class NaiveComparison:
-    """Pricing page against GPU rate, beside the full cost, steady state of the central case."""
+    """Pricing page against GPU rate, beside the full cost: mean over the horizon, central case."""
 
     option_id: str
     naive_api_usd_per_month: float

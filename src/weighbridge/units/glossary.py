@@ -63,6 +63,7 @@ SUFFIXES: dict[str, str] = {
     "_bytes": "bytes",
     "_bytes_per_token": "bytes per token",
     "_tflops": "10^12 floating-point operations per second, dense",
+    "_px": "pixels",
     "_kw": "kilowatts",
     "_w": "watts",
     "_billions": "10^9",
