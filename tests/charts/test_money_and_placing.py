@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weighbridge.units.money import MINUS, Money, percent, short_number
 from weighbridge.charts.placing import cell_edges, is_geometric, nice_step, spread
+from weighbridge.units.money import MINUS, Money, percent, short_number
 
 NBSP = "\N{NO-BREAK SPACE}"
 

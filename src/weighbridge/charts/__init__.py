@@ -1,7 +1,6 @@
 """Pure functions from results to Vega-Lite specifications, in one look for report and page."""
 
 from weighbridge.charts.composition import cost_stack, naive_steps, naive_waterfall
-from weighbridge.units.money import Money, month_words, percent, short_number
 from weighbridge.charts.over_time import (
     compared,
     cumulative_cost,
@@ -20,6 +19,7 @@ from weighbridge.charts.sensitivity import (
 from weighbridge.charts.surface import break_even_surface, is_on
 from weighbridge.charts.theme import Chart, kind_of, stroke_of, titled
 from weighbridge.charts.traffic import concentration, week_rhythm
+from weighbridge.units.money import Money, month_words, percent, short_number
 
 __all__ = [
     "Chart",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from weighbridge.units.money import Money
 from weighbridge.charts.over_time import compared, money_of
 from weighbridge.charts.theme import (
     BAD,
@@ -20,6 +19,7 @@ from weighbridge.charts.theme import (
     titled,
 )
 from weighbridge.study.result import CostLine, NaiveComparison, Study
+from weighbridge.units.money import Money
 
 PLOT_WIDTH_PX = 600
 LEAST_STEP_FRAC = 0.005

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from weighbridge.units.money import Money, month_words
 from weighbridge.charts.placing import spread
 from weighbridge.charts.theme import FONT, INK, MUTED, Chart, chart, rows, stroke_of, titled
 from weighbridge.study.result import BandSeries, OptionResult, Study
+from weighbridge.units.money import Money, month_words
 
 PANEL_WIDTH_PX = 226
 PANEL_HEIGHT_PX = 150

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from weighbridge.units.money import Money, short_number
 from weighbridge.charts.over_time import money_of
 from weighbridge.charts.theme import HIGH_INPUT, INK, LOW_INPUT, MUTED, Chart, chart, rows
 from weighbridge.study.result import InformationValue, Study, TornadoBar
+from weighbridge.units.money import Money, short_number
 
 BAR_HEIGHT_PX = 30
 PLOT_WIDTH_PX = 520

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from weighbridge.charts.contour import contour
-from weighbridge.units.money import Money
 from weighbridge.charts.placing import cell_edges, is_geometric, nice_step
 from weighbridge.charts.theme import INK, MUTED, Chart, chart, rows, titled
 from weighbridge.study.result import Surface
+from weighbridge.units.money import Money
 
 API_CHEAPER = ("#fee8c8", "#fdbb84", "#e8833a", "#b35806")
 ALTERNATIVE_CHEAPER = ("#dbe9f6", "#9ecae1", "#4a98c9", "#1764ab")

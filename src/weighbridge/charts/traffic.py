@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from weighbridge.units.money import percent, short_number
 from weighbridge.charts.theme import INK, MUTED, Chart, chart, rows
+from weighbridge.units.money import percent, short_number
 from weighbridge.usage.results import Concentration, Floats
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

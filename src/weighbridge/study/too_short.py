@@ -48,9 +48,7 @@ def too_short_study(
 
 def _verdict(profile: Profile, as_of: dt.date) -> Verdict:
     span = profile.span
-    length = (
-        f"{span.span_days:.1f} days" if span.span_days >= 1 else f"{span.span_days * 24:.1f} hours"
-    )
+    length = _length(span.span_days)
     headline = (
         f"Not enough evidence: the log covers {length}, and a month needs at least seven days. "
         "What it does tell stands below."
@@ -92,3 +90,10 @@ def _reasons(profile: Profile) -> list[Reason]:
             )
             reasons.append(Reason("measured-peak", text, longer))
     return reasons
+
+
+def _length(days: float) -> str:
+    minutes = days * 24 * 60
+    if minutes < 120:
+        return f"{minutes:.0f} minutes"
+    return f"{days * 24:.0f} hours" if days < 2 else f"{days:.1f} days"
