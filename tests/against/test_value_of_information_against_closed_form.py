@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from weighbridge.economics.distributions import Banded, Fixed
-from weighbridge.economics.inputs import Beliefs, quasi_random
+from weighbridge.economics.inputs import quasi_random
 from weighbridge.economics.risk import (
     cheapest_probability,
     expected_regret_usd,
@@ -88,20 +87,3 @@ def test_knowing_one_input_is_never_worth_more_than_knowing_all(rng):
 def test_too_few_draws_for_the_bins_say_so_instead_of_a_number():
     u = np.linspace(0.01, 0.4, 50)[None, :]
     assert np.isnan(value_of_knowing_usd(u, np.zeros((2, 50)))).all()
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="bins follow the independent uniforms, which for the second of two correlated inputs "
-    "are what the first leaves unsaid: the value of knowing it is understated",
-)
-def test_of_two_inputs_that_move_together_either_tells_what_both_tell(rng):
-    beliefs = Beliefs(
-        {"a": Banded(-1.0, 0.0, 1.0), "b": Banded(-1.0, 0.0, 1.0), "c": Fixed(0.0)},
-        {("a", "b"): 0.999},
-    )
-    u = quasi_random(2, N_DRAWS, rng)
-    inputs = beliefs.from_probabilities(u)
-    costs = np.stack([np.zeros(N_DRAWS), inputs["a"] + inputs["b"]])
-    known = value_of_knowing_usd(u, costs)
-    assert known[1] == pytest.approx(known[0], rel=0.05)
