@@ -97,14 +97,15 @@ class Place:
 def demo(out: Path, seed: int, days: int) -> None:
     """Make a week of a made-up company's traffic, import it, decide and report on it."""
     from weighbridge.cli.decide import Outputs, progress_bar, run_decide
-    from weighbridge.study.decide import Run
-    from weighbridge.study.scenario import load_scenario
 
     place = Place(out)
     clear(place)
     with progress_bar() as tell:
         write_log(place, seed, days, tell)
         import_log(place, tell)
+    from weighbridge.study.decide import Run  # seconds to load: not before the first bar moves
+    from weighbridge.study.scenario import load_scenario
+
     place.scenario.write_text(SCENARIO.format(here=place.folder), encoding="utf-8")
     run = Run(
         seed=seed,
