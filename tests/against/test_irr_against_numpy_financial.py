@@ -3,10 +3,12 @@
 import numpy as np
 import numpy_financial
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from weighbridge.economics.cashflow import irr_frac_per_year, npv_usd
+
+UNHURRIED = settings(max_examples=50, deadline=None)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,7 @@ def test_rate_is_the_monthly_rate_of_the_other_library_over_a_year(cash):
     assert irr_frac_per_year(np.array(cash)) == pytest.approx(expected, rel=1e-6)
 
 
+@UNHURRIED
 @given(
     st.floats(1.0, 1e6),
     st.lists(st.floats(0.0, 1e5), min_size=1, max_size=60),

@@ -3,15 +3,18 @@
 import numpy as np
 import numpy_financial
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weighbridge.economics.cashflow import discount_factors, npv_usd
+
+UNHURRIED = settings(max_examples=50, deadline=None)
 
 usd = st.floats(-1e7, 1e7, allow_nan=False, width=32)
 rates = st.floats(-0.9, 3.0)
 
 
+@UNHURRIED
 @given(st.lists(usd, min_size=1, max_size=120), rates)
 def test_present_value_at_the_monthly_equivalent_of_a_yearly_rate(cash, rate_frac_per_year):
     monthly = (1 + rate_frac_per_year) ** (1 / 12) - 1
@@ -22,6 +25,7 @@ def test_present_value_at_the_monthly_equivalent_of_a_yearly_rate(cash, rate_fra
     )
 
 
+@UNHURRIED
 @given(st.lists(st.lists(usd, min_size=6, max_size=6), min_size=1, max_size=5), rates)
 def test_many_cash_flows_at_once_give_what_each_gives_alone(rows, rate_frac_per_year):
     together = npv_usd(np.array(rows), rate_frac_per_year)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtri
 
@@ -16,6 +16,8 @@ from weighbridge.economics.distributions import (
     at_scores,
     quantiles,
 )
+
+UNHURRIED = settings(max_examples=50, deadline=None)
 
 size = st.integers(-(10**8), 10**8).map(lambda cents: cents / 100)
 U = np.linspace(1e-6, 1 - 1e-6, 2001)
@@ -34,6 +36,7 @@ KINDS = [
 ]
 
 
+@UNHURRIED
 @given(st.tuples(size, size, size).map(sorted))
 def test_p10_p50_and_p90_are_met_exactly(three):
     p10, p50, p90 = three
@@ -58,6 +61,7 @@ def test_normal_scores_give_what_probabilities_give(distribution):
     assert at_scores(distribution, U, ndtri(U)) == pytest.approx(distribution.quantile(U))
 
 
+@UNHURRIED
 @given(st.tuples(size, size, size).map(sorted), size, size)
 def test_bounds_of_the_meaning_are_kept(three, one, other):
     lower, upper = min(one, other), max(one, other)

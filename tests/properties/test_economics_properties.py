@@ -205,6 +205,7 @@ def test_reserving_or_not_buys_the_same_hours(seed, share):
     assert cash(types, {**even, "reserved_frac": share}, rented) == pytest.approx(plain)
 
 
+@QUICK
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
 def test_from_payback_on_the_cumulative_saving_stays_above_zero(savings):
     row = np.array(savings)
