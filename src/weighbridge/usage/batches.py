@@ -153,6 +153,10 @@ class LinesTask:
         if n_rows == self.n_lines:
             lines = np.arange(self.first_line, self.first_line + self.n_lines, dtype=np.int64)
             return Batch(lines, columns, _Lazy(self))
+        return self.batch_by_line(decoder)
+
+    def batch_by_line(self, decoder: RowDecoder) -> Batch:
+        """Decode each line for itself."""
         return _slowly(list(self.rows()), decoder)
 
 
@@ -172,6 +176,10 @@ def _at_once(data: bytes, decoder: RowDecoder) -> tuple[dict[PathKeys, list[Any]
     return columns, n_rows
 
 
+class MisalignedError(Exception):
+    """As many rows as lines, yet a blank line and one of two rows among them: go line by line."""
+
+
 class _Lazy(Sequence[bytes]):
     """Lines of a stretch, split only when one of them is asked for."""
 
@@ -188,6 +196,8 @@ class _Lazy(Sequence[bytes]):
     def _split(self) -> list[bytes]:
         if self._lines is None:
             self._lines = [line for _, line in self._task.rows()]
+            if len(self._lines) != self._task.n_lines:
+                raise MisalignedError
         return self._lines
 
 

@@ -171,6 +171,9 @@ class Reading:
             ) from fault
         except PermissionError as fault:
             raise InputError(self.file.name, "", "may not be read", "allow it") from fault
+        except OSError as fault:
+            mend = "copy or export the file again"
+            raise InputError(self.file.name, "", f"cannot be read ({fault})", mend) from fault
         except pa.ArrowInvalid as fault:
             raise InputError(self.file.name, "", str(fault), "export the file again") from fault
 

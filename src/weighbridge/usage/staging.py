@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from weighbridge.catalog.prices import compile_prices
 from weighbridge.units import WeighbridgeError
-from weighbridge.usage.batches import RowDecoder, Task
+from weighbridge.usage.batches import LinesTask, MisalignedError, RowDecoder, Task
 from weighbridge.usage.faults import Reject
 from weighbridge.usage.shape import GATEWAY_CACHE, Plan, Prices, Shaped, shape
 from weighbridge.usage.store import SCHEMA, Part, stage_part
@@ -102,11 +102,18 @@ class _Worker:
             decoder = RowDecoder([path for take in plan.source.takes for path in take.paths])
             self._decoders[plan.source.takes] = decoder
         with _no_collection():
-            shaped = shape(task.batch(decoder, name), plan, self.priced)
+            shaped = self._shaped(task, decoder, plan, name)
         n_rows = shaped.table.num_rows
         path = self._write(number, file, shaped) if n_rows else None
         days = _days(shaped.table) if n_rows else ()
         return Chunk(number, path, shaped.n_read, n_rows, shaped.rejects, days)
+
+    def _shaped(self, task: Task, decoder: RowDecoder, plan: Plan, name: str) -> Shaped:
+        try:
+            return shape(task.batch(decoder, name), plan, self.priced)
+        except MisalignedError:
+            assert isinstance(task, LinesTask)
+            return shape(task.batch_by_line(decoder), plan, self.priced)
 
     def _write(self, number: int, file: int, shaped: Shaped) -> Path:
         n = shaped.table.num_rows

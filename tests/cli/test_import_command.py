@@ -1,0 +1,89 @@
+"""`weighbridge import` as a person meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from weighbridge.cli.importing import import_
+from weighbridge.units import InputError, TooManyRejectsError
+from weighbridge.usage.store import open_ledger
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "import"
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(import_, [str(argument) for argument in arguments])
+
+
+def test_the_summary_names_counts_period_unpriced_models_and_gaps(tmp_path: Path) -> None:
+    done = run("litellm", GOLDEN / "litellm.jsonl", "--into", tmp_path / "l")
+    assert done.exit_code == 0, done.output
+    for told in (
+        "read  stored  duplicate  rejected",
+        "period       2026-10-05T09:00:01 to 2026-10-05T09:00:10 UTC",
+        "house-model-1 (1)",
+        "failed       2 of 10 requests",
+        "cannot tell",
+        "LiteLLM stores UTC",
+    ):
+        assert told in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines() if "/" not in line) <= 100
+
+
+def test_rejects_are_quoted_with_their_lines(tmp_path: Path) -> None:
+    lines = (GOLDEN / "litellm.jsonl").read_text().splitlines()
+    bad = json.dumps({**json.loads(lines[0]), "request_id": "bad", "prompt_tokens": -5})
+    (tmp_path / "log.jsonl").write_text("\n".join([*lines, bad]) + "\n")
+    done = run("litellm", tmp_path / "log.jsonl", "--into", tmp_path / "l")
+    assert "1 x input_tokens: is negative" in done.stdout
+    assert f"{tmp_path}/log.jsonl:11: input_tokens: is negative" in done.stdout
+    assert isinstance(done.exception, TooManyRejectsError)
+    assert open_ledger(tmp_path / "l").n_rows == 10
+
+
+def test_a_map_given_by_options_reads_a_table(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("t,p,c\n2026-10-01 10:00:00,10,2\n")
+    done = run(
+        *("csv", tmp_path / "log.csv", "--into", tmp_path / "l", "--timezone", "UTC"),
+        *("--map", "started_at=t", "--map", "input_tokens=p", "--map", "output_tokens=c"),
+        *("--constant", "model=gpt-4o-mini", "--constant", "provider=openai"),
+    )
+    assert done.exit_code == 0, done.output
+    assert "instants without a time zone are UTC (--timezone)" in done.stdout
+    assert "tenant: no column is mapped to it" in done.stdout
+    assert "unpriced" not in done.stdout
+
+
+def test_a_map_adds_what_a_known_source_does_not_hold(tmp_path: Path) -> None:
+    done = run(
+        *("litellm", GOLDEN / "litellm.jsonl", "--into", tmp_path / "l"),
+        *("--map", "template=metadata.spend_logs_metadata.template", "--constant", "feature=chat"),
+    )
+    assert done.exit_code == 0, done.output
+    assert "feature: only known" not in done.stdout
+
+
+def test_a_second_import_says_that_there_was_nothing_to_do(tmp_path: Path) -> None:
+    for _ in range(2):
+        done = run("litellm", GOLDEN / "litellm.jsonl", "--into", tmp_path / "l")
+    assert "imported before, nothing to do" in done.stdout
+
+
+def test_a_log_of_only_failures_says_so(tmp_path: Path) -> None:
+    lines = (GOLDEN / "litellm.jsonl").read_text().splitlines()
+    (tmp_path / "log.jsonl").write_text(lines[4] + "\n")
+    done = run("litellm", tmp_path / "log.jsonl", "--into", tmp_path / "l")
+    assert "1 of 1 requests; the log holds only failures" in done.stdout
+
+
+def test_an_unknown_source_lists_those_that_exist(tmp_path: Path) -> None:
+    done = run("litelm", GOLDEN / "litellm.jsonl", "--into", tmp_path / "l")
+    assert isinstance(done.exception, InputError)
+    assert "azure-llm-2023, mooncake" in str(done.exception)
+
+
+@pytest.mark.parametrize("missing", [["litellm", "--into", "x"], ["litellm", "a.jsonl"]])
+def test_a_missing_argument_is_a_usage_error(missing: list[str]) -> None:
+    assert run(*missing).exit_code == 2
