@@ -46,7 +46,7 @@ def evidence(*candidates, demands=(YES, YES, YES), in_split=TYPES, **more):
         candidates=candidates,
         standings=standings,
         type_costs=costs,
-        flips_when=more.get("flips_when", ("the API price falls below 0.62 of today's",)),
+        flips_when=lambda _: more.get("flips_when", ("the API price falls below 0.62 of today's",)),
         measure_next=more.get("measure_next", ("benchmark the candidate",)),
         engines=("engine A",),
         engine_warnings=("engine B is for one user",),
@@ -283,7 +283,7 @@ def test_the_money_reason_quotes_both_sums_and_the_odds():
 
 
 def test_the_verdict_says_when_to_run_again():
-    found = judge(evidence(API))
+    found = judge(evidence(API, candidate("rented", 800_000.0)))
     assert found.rerun.on == TODAY + dt.timedelta(days=RERUN_DAYS)
     assert found.rerun.triggers[0] == "the API price falls below 0.62 of today's"
 

@@ -505,6 +505,7 @@ def make_study():
         monthly_requests=3.1e6,
         monthly_api_usd=47_000.0,
         verdict=make_verdict(),
+        rival_id="hybrid",
         options=tuple(make_option(option_id) for option_id in OPTION_PARTS),
         break_evens=break_evens,
         surface=surface,

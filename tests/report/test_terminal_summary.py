@@ -54,7 +54,7 @@ def test_a_narrow_terminal_is_kept_to(study):
 
 def test_summary_says_verdict_reasons_costs_break_even_next_steps_and_where_to_read_on(study):
     text = " ".join(printed(study).split())
-    assert "SPLIT THE TRAFFIC Split by query type is cheaper than the API in 38 % of draws" in text.replace(
+    assert "SPLIT THE TRAFFIC Cheaper than the API in 38 % of draws" in text.replace(
         "\N{NO-BREAK SPACE}", " "
     )
     assert study.verdict.headline in text

@@ -220,13 +220,8 @@ def cumulative_cost(study: Study) -> Chart:
 
 
 def rival_of(study: Study) -> OptionResult | None:
-    """The option that the verdict names, or, where that is the API, the likeliest to beat it.
-
-    None where the API is alone.
-    """
-    others = [option for option in compared(study) if option.id != "api"]
-    named = [option for option in others if option.id == study.verdict.option_id]
-    return max(named or others, key=lambda option: option.cheapest_probability, default=None)
+    """The alternative that the study speaks of beside the API; None where the API is alone."""
+    return next((o for o in compared(study) if o.id == study.rival_id), None)
 
 
 def _cumulative_layers(option: OptionResult, banded: bool, money: Money) -> list[Chart]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from weighbridge.planning.answers import Reason, Rerun, TypeVerdict, Verdict
@@ -58,7 +58,7 @@ class Evidence:
     candidates: tuple[Candidate, ...]  # api first
     standings: Mapping[str, Standing]
     type_costs: tuple[TypeCost, ...]
-    flips_when: tuple[str, ...]
+    flips_when: Callable[[Candidate], tuple[str, ...]]  # against the API; asked of what is named
     measure_next: tuple[str, ...]
     engines: tuple[str, ...]
     engine_warnings: tuple[str, ...]
@@ -133,10 +133,9 @@ def _unproven(evidence: Evidence, candidate: Candidate) -> list[str]:
 
 def _money_reason(evidence: Evidence, best: Candidate, api: Candidate) -> Reason:
     show = evidence.money.short
-    flips = "; ".join(evidence.flips_when) or "no single price or volume change found that flips it"
-    others = [c for c in evidence.candidates if c.id not in {best.id, "committed"} and c.feasible]
-    if best.id == "api" and others:
-        rival = min(others, key=lambda c: c.mean_npv_usd)
+    rival = rival_of(evidence.candidates) if best.id == "api" else best
+    flips = _flips(evidence, rival)
+    if best.id == "api" and rival is not None:
         text = (
             f"The API costs {show(api.mean_npv_usd)} in present value over "
             f"{evidence.horizon_months} months on average; the next best, {_name(rival)}, "
@@ -159,6 +158,18 @@ def _constraint_reasons(evidence: Evidence) -> list[Reason]:
             text = f"{_subject(c)} is out: {obstacle}."
             reasons.append(Reason("feasibility", text, "the constraint is changed"))
     return reasons
+
+
+def rival_of(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The API's best rival: feasible first, then least mean cost; None where there is none."""
+    others = [c for c in candidates if c.id != "api"]
+    feasible = [c for c in others if c.feasible]
+    return min(feasible or others, key=lambda c: c.mean_npv_usd, default=None)
+
+
+def _flips(evidence: Evidence, option: Candidate | None) -> str:
+    found = evidence.flips_when(option) if option is not None and option.id != "api" else ()
+    return "; ".join(found) or "no single price or volume change found that flips it"
 
 
 def _more_reason(
@@ -255,7 +266,9 @@ def _verdict(
     reasons: Sequence[Reason],
 ) -> Verdict:
     sure = decision != "not-enough-evidence"
-    triggers = (*evidence.flips_when, "a new price list or GPU offer", "a month of new traffic")
+    spoken_of = rival_of(evidence.candidates) if option.id == "api" else option
+    flips = evidence.flips_when(spoken_of) if spoken_of is not None else ()
+    triggers = (*flips, "a new price list or GPU offer", "a month of new traffic")
     return Verdict(
         headline=headline,
         decision=decision,  # type: ignore[arg-type]  # one of the literals by construction

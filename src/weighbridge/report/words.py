@@ -93,7 +93,7 @@ def confidence_words(study: Study) -> str:
     named = [option.label for option in study.options if option.id == study.verdict.option_id]
     if math.isnan(probability) or not named:
         return "No probability can be given yet"
-    return f"{titled(named[0])} is {won(study)} in {percent(probability)} of draws"
+    return f"{titled(won(study))} in {percent(probability)} of draws"
 
 
 def won(study: Study) -> str:

@@ -37,7 +37,7 @@ from weighbridge.study.sensitivity import (
 )
 from weighbridge.study.too_short import too_short_study
 from weighbridge.study.traffic import is_long_enough
-from weighbridge.study.verdict import draw_verdict, rival_of
+from weighbridge.study.verdict import draw_verdict, spoken_of
 from weighbridge.units.money import Money
 from weighbridge.usage.results import Profile
 from weighbridge.version import __version__
@@ -210,19 +210,19 @@ def _solve(posed: Posed, profile: Profile | None, origin: _Origin) -> Study:
     draws = simulate(problem, run.n_draws, rng, clock.counter(run.n_draws))
     clock.start("bands and views")
     options = study_options(problem, draws, posed.hardware, _obstacles(posed, origin.scenario))
-    rival = rival_of(options)
-    clock.start("tornado")
-    sobol = sobol_indices(problem, rival.option, rng) if run.sobol and rival else {}
-    bars = tornado_bars(problem, rival.option, sobol) if rival else ()
     clock.start("value of information")
     choosable = [i for i, o in enumerate(options) if o.result.feasible]
     information = information_values(draws, choosable) if len(choosable) > 1 else ()
-    clock.start("surface")
-    grid = default_surface(problem, rng) if run.with_surface and rival else None
     clock.start("verdict")
     verdict, found = draw_verdict(
         origin.facts, posed, options, information, money_of(origin.scenario)
     )
+    rival = spoken_of(options, verdict)
+    clock.start("tornado")
+    sobol = sobol_indices(problem, rival.option, rng) if run.sobol and rival else {}
+    bars = tornado_bars(problem, rival.option, sobol) if rival else ()
+    clock.start("surface")
+    grid = default_surface(problem, rng) if run.with_surface and rival else None
     naive = _naive(posed, options, rival)
     clock.stop()
     whole, scenario = problem.workload.whole, origin.scenario
@@ -236,6 +236,7 @@ def _solve(posed: Posed, profile: Profile | None, origin: _Origin) -> Study:
         monthly_requests=whole.requests_per_month,
         monthly_api_usd=whole.api_usd_per_month * (1 - discount),
         verdict=verdict,
+        rival_id=rival.option.id if rival else None,
         options=tuple(o.result for o in options),
         break_evens=tuple(b for rows in found.values() for b in rows),
         surface=grid,

@@ -103,7 +103,7 @@ def _note(crossing: Crossing, show: Callable[[float], str]) -> str:
     return f"crosses {len(crossing.values)} times, as whole replicas are added: {shown}"
 
 
-def flip_sentences(problem: Problem, option: Option, name: str) -> tuple[str, ...]:
+def flip_sentences(problem: Problem, option: Option) -> tuple[str, ...]:
     """What change of one quantity alone would flip the mean comparison with the API, nearest first.
 
     The break-evens above are of the central case; a verdict rests on the mean over draws, and so
@@ -122,6 +122,6 @@ def flip_sentences(problem: Problem, option: Option, name: str) -> tuple[str, ..
         if crossing is not None and crossing.values:
             ratio = _nearest(crossing, 1.0)
             verb = "rises" if ratio > 1 else "falls"
-            text = f"{word} {verb} to {ratio:.2g} times today's ({name} against the API)"
+            text = f"{word} {verb} to {ratio:.2g} times today's"
             rows.append((max(ratio, 1 / ratio), text))
     return tuple(text for _, text in sorted(rows))

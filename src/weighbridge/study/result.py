@@ -240,6 +240,7 @@ class Study:
     monthly_requests: float
     monthly_api_usd: float  # today's, at contract prices
     verdict: Verdict
+    rival_id: str | None  # the alternative that tornado and hidden costs speak of
     options: tuple[OptionResult, ...]  # api first
     break_evens: tuple[BreakEven, ...]
     surface: Surface | None

@@ -31,6 +31,7 @@ def too_short_study(
         monthly_requests=float("nan"),
         monthly_api_usd=float("nan"),
         verdict=_verdict(profile, reproducibility.as_of),
+        rival_id=None,
         options=(),
         break_evens=(),
         surface=None,

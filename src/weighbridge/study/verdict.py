@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from weighbridge.economics.risk import Problem
 from weighbridge.planning.answers import Verdict
 from weighbridge.planning.assignment import best_split, work_shares_frac
-from weighbridge.planning.verdict import LABELS, Candidate, Evidence, TypeCost, judge
+from weighbridge.planning.verdict import (
+    Candidate,
+    Evidence,
+    TypeCost,
+    judge,
+    rival_of,
+)
 from weighbridge.study.flips import break_evens, flip_sentences
 from weighbridge.study.options import STEADY_MONTHS, OptionStudy, study_central
 from weighbridge.study.pose import Facts, Posed
@@ -16,6 +23,7 @@ from weighbridge.study.traffic import Traffic
 from weighbridge.units.money import Money
 
 MEASURE_AT_MOST = 4
+FLIPS_AT_MOST = 3
 LEFT_OUT = (
     "taxes, financing and exchange-rate risk",
     "model quality: no price moves a query type without proof that another model answers it",
@@ -35,15 +43,17 @@ def draw_verdict(
     """The verdict, and the break-evens of every option that it was drawn from."""
     problem, traffic, engines = posed.problem, posed.traffic, facts.catalog.engines.values()
     found = {o.option.id: break_evens(problem, o.option, o.result.payback) for o in options[1:]}
-    rival = rival_of(options)
-    flips = (
-        flip_sentences(problem, rival.option, LABELS[rival.option.id]) if rival is not None else ()
-    )
+    by_id = {o.option.id: o.option for o in options}
+
+    @cache
+    def flips_when(option_id: str) -> tuple[str, ...]:
+        return flip_sentences(problem, by_id[option_id])[:FLIPS_AT_MOST]
+
     evidence = Evidence(
         candidates=tuple(_candidate(o) for o in options),
         standings=traffic.standings,
         type_costs=_type_costs(problem, options),
-        flips_when=flips[:3],
+        flips_when=lambda candidate: flips_when(candidate.id),
         measure_next=_measure_next(traffic, information, money),
         engines=tuple(
             f"{e.name}: {e.note}" if e.note else e.name
@@ -63,11 +73,13 @@ def draw_verdict(
     return judge(evidence), found
 
 
-def rival_of(options: Sequence[OptionStudy]) -> OptionStudy | None:
-    """The best alternative to the API: feasible first, then least mean cost; None without one."""
-    others = [o for o in options if o.option.id != "api"]
-    feasible = [o for o in others if o.result.feasible]
-    return min(feasible or others, key=lambda o: o.mean_npv_usd, default=None)
+def spoken_of(options: Sequence[OptionStudy], verdict: Verdict) -> OptionStudy | None:
+    """The alternative that the whole report speaks of: the verdict's, else the API's best rival."""
+    by_id = {o.option.id: o for o in options}
+    if verdict.option_id != "api":
+        return by_id[verdict.option_id]
+    rival = rival_of([_candidate(o) for o in options])
+    return None if rival is None else by_id[rival.id]
 
 
 def _candidate(o: OptionStudy) -> Candidate:
