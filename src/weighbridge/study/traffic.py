@@ -14,10 +14,10 @@ from weighbridge.planning.constraints import Demand, Standing, standing
 from weighbridge.study.beliefs import Finding, band
 from weighbridge.study.scenario import Match, Scenario, TypeRule
 from weighbridge.units import HOURS_PER_DAY, HOURS_PER_MONTH, TOKENS_PER_MTOK, InputError
+from weighbridge.usage.analyses.sampling import GRACE_HOURS
 from weighbridge.usage.results import Peak, Profile, QueryTypeProfile
 
 FEWEST_DAYS = 7.0  # less holds no week, and so no month
-WIDE_DAYS = 14.0
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,12 @@ class Traffic:
 
 
 def is_long_enough(profile: Profile) -> bool:
-    """Whether a log may be scaled to a month: it holds every hour of the week."""
-    return profile.span.span_days >= FEWEST_DAYS
+    """Whether a log may be scaled to a month: it holds every hour of the week.
+
+    With the hour of grace that the profile gives: a week's export ends with its last request.
+    """
+    hours = profile.span.span_days * HOURS_PER_DAY + GRACE_HOURS
+    return hours >= FEWEST_DAYS * HOURS_PER_DAY
 
 
 def from_profile(profile: Profile, scenario: Scenario, where: str) -> Traffic:
