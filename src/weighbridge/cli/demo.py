@@ -25,7 +25,7 @@ SCENARIO = """\
 # Change a line and decide again:
 #   weighbridge decide {here}/scenario.yaml --usage {here}/usage --out {here}/report.html
 name: Demo company
-candidate: qwen3-32b          # the open-weight model that was tested
+candidate: llama-3.3-70b      # the open-weight model that was tested
 mlops_fte: 2                  # people on staff who have run inference in production
 horizon_months: 36
 query_types:
