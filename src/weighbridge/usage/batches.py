@@ -98,19 +98,24 @@ class _Node:
             (leaf,): cells.get(leaf, none) for leaf in self.leaves
         }
         for head, node in self.nodes.items():
-            rows = cells.get(head, none)
-            if set(map(type, rows)) != {node.type}:
-                rows = [node.row(cell) for cell in rows]
-            for path, column in node.columns(rows).items():
+            for path, column in node.columns_of_objects(cells.get(head, none), n).items():
                 found[(head, *path)] = column
         return found
+
+    def columns_of_objects(self, objects: Sequence[Any], n: int) -> dict[PathKeys, Sequence[Any]]:
+        """Columns of nested objects, some of which may be missing or written as text."""
+        kinds = set(map(type, objects))
+        if kinds == {type(None)}:
+            return self.columns_of_cells({}, n)
+        if kinds != {self.type}:
+            struct, read = self.type, self.row
+            objects = [cell if type(cell) is struct else read(cell) for cell in objects]
+        return self.columns(objects)
 
     def row(self, cell: Any) -> Any:
         """A nested object, also where it is written as text, as in a CSV export."""
         if cell is None:
             return self.empty
-        if isinstance(cell, self.type):
-            return cell
         try:
             if isinstance(cell, str):
                 return self._decoder.decode(cell) if cell else self.empty

@@ -17,6 +17,17 @@ MEMORY_LIMIT = "1GB"
 
 
 @dataclass(frozen=True, slots=True)
+class Staged:
+    """Staged rows that carry `_chunk`, `_file`, `_row` and `_line`, in order of reading.
+
+    Whole rows are in Arrow files; the ids alone in Parquet files, which are quick to query.
+    """
+
+    rows: tuple[Path, ...]
+    ids: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """Staged rows that must not be stored as they are; one entry each, by chunk and row."""
 
@@ -32,33 +43,34 @@ class Renamed:
 
     chunk: NDArray[np.int64]
     row: NDArray[np.int64]
-    request_id: pa.Array
+    request_id: pa.Array | None
 
 
-_NO_INTS = np.zeros(0, dtype=np.int64)
-_NOTHING = (
-    Seen(_NO_INTS, _NO_INTS, _NO_INTS, np.zeros(0, dtype=bool)),
-    Renamed(_NO_INTS, _NO_INTS, pa.array([], pa.string())),
-)
+def _nothing() -> tuple[Seen, Renamed]:
+    none = np.zeros(0, dtype=np.int64)
+    seen = Seen(none, none, none, np.zeros(0, dtype=bool))
+    return seen, Renamed(none, none, None)
 
 
 def find_seen(
-    staged: Sequence[Path], stored: Sequence[str], scratch: Path, ids_are_made: bool
+    staged: Staged, stored: Sequence[str], scratch: Path, ids_are_made: bool
 ) -> tuple[Seen, Renamed]:
     """Staged rows that an earlier row makes superfluous or contradicts.
 
-    `staged` are Arrow files whose rows carry `_chunk`, `_file`, `_row` and `_line`, in order of
-    reading; `stored` are the Parquet parts of the same days.
+    `stored` are the Parquet parts of the same days.
     """
-    if not staged:
-        return _NOTHING
+    if not staged.rows:
+        return _nothing()
     with duckdb.connect() as engine:
         engine.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         engine.execute("SET temp_directory = ?", [str(scratch)])
         engine.execute("SET TimeZone = 'UTC'")
-        engine.register("staged", pa.concat_tables([_mapped(path) for path in staged]))
+        ids = [str(path) for path in staged.ids]
+        engine.read_parquet(ids, hive_partitioning=False).create_view("staged_ids")
         _open_stored(engine, stored)
-        _note_repeated(engine)
+        if not _note_repeated(engine):
+            return _nothing()
+        engine.register("staged", pa.concat_tables([_mapped(path) for path in staged.rows]))
         _give_ids(engine, ids_are_made)
         return _seen(engine), _renamed(engine)
 
@@ -73,18 +85,23 @@ def _open_stored(engine: duckdb.DuckDBPyConnection, stored: Sequence[str]) -> No
     if stored:
         engine.read_parquet(list(stored), hive_partitioning=False).create_view("stored")
     else:
-        engine.execute("CREATE TEMP VIEW stored AS SELECT * FROM staged WHERE false")
+        columns = ", ".join(f"NULL AS {name}" for name in CONTENT)
+        engine.execute(
+            f"CREATE TEMP VIEW stored AS SELECT request_id, {columns} FROM staged_ids WHERE false"  # noqa: S608
+        )
 
 
-def _note_repeated(engine: duckdb.DuckDBPyConnection) -> None:
+def _note_repeated(engine: duckdb.DuckDBPyConnection) -> bool:
     engine.execute(
         """
         CREATE TEMP TABLE repeated AS
-        SELECT request_id FROM staged GROUP BY request_id HAVING count(*) > 1
+        SELECT request_id FROM staged_ids GROUP BY request_id HAVING count(*) > 1
         UNION
-        SELECT DISTINCT staged.request_id FROM staged SEMI JOIN stored USING (request_id)
+        SELECT DISTINCT staged_ids.request_id FROM staged_ids SEMI JOIN stored USING (request_id)
         """
     )
+    (n_repeated,) = engine.execute("SELECT count(*) FROM repeated").fetchall()[0]
+    return bool(n_repeated)
 
 
 def _give_ids(engine: duckdb.DuckDBPyConnection, ids_are_made: bool) -> None:

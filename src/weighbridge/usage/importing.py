@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import duckdb
 
 from weighbridge.units import InputError, TooManyRejectsError
-from weighbridge.usage.duplicates import Renamed, Seen, find_seen
+from weighbridge.usage.duplicates import Renamed, Seen, Staged, find_seen
 from weighbridge.usage.faults import CONFLICT, MENDS, Reject
 from weighbridge.usage.inputs import LogFile, Reading, find_files, format_of
 from weighbridge.usage.rejects import hashes_of_lines, write_rejects
@@ -27,7 +27,7 @@ from weighbridge.usage.shape import Plan
 from weighbridge.usage.sources import source_named
 from weighbridge.usage.sources.source import Source, Take
 from weighbridge.usage.sources.table import ColumnMap, with_map
-from weighbridge.usage.staging import Chunk, PartJob, StagedPart, Workers
+from weighbridge.usage.staging import Chunk, PartJob, StagedPart, Workers, ids_name
 from weighbridge.usage.store import (
     Manifest,
     StagedImport,
@@ -306,8 +306,12 @@ class _Import:
             for part in manifest.parts
             if part.path.split("/")[1].removeprefix("date=") in days
         ]
-        files = [chunk.path for chunk in chunks if chunk.path is not None]
-        return find_seen(files, stored, self.place, self.plan.makes_ids)
+        full = [chunk for chunk in chunks if chunk.path is not None]
+        staged = Staged(
+            rows=tuple(chunk.path for chunk in full if chunk.path is not None),
+            ids=tuple(self.place / ids_name(chunk.number) for chunk in full),
+        )
+        return find_seen(staged, stored, self.place, self.plan.makes_ids)
 
     def _stage(
         self, one: _FileRead, workers: Workers, seen: Seen, renamed: Renamed
@@ -434,7 +438,8 @@ def _part_jobs(one: _FileRead, seen: Seen, renamed: Renamed) -> list[PartJob]:
     for chunk in one.chunks:
         dropped = seen.row[seen.chunk == chunk.number]
         mine = renamed.chunk == chunk.number
-        names = renamed.request_id.filter(mine) if mine.any() else None
+        named = renamed.request_id if mine.any() else None
+        names = None if named is None else named.filter(mine)
         for day, offset, length in chunk.days:
             key = (day, rows[day] // ROWS_PER_PART)
             job = jobs.setdefault(key, PartJob(day, one.import_id))

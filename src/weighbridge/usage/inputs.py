@@ -240,10 +240,9 @@ class Reading:
 
     def _line_tasks(self, text: Any, plain: Path | None) -> Iterator[Task]:
         waiting: LinesTask | None = None
-        for line, offset, data in self._stretches(text):
+        for line, n_lines, offset, data in self._stretches(text):
             if not self.names:
                 self.names = _keys_of(data.split(b"\n", 100)[:100])
-            n_lines = data.count(b"\n") + (not data.endswith(b"\n"))
             if plain is None:
                 yield LinesTask(line, n_lines, data)
                 continue
@@ -255,8 +254,11 @@ class Reading:
         if waiting is not None:
             yield waiting
 
-    def _stretches(self, text: Any) -> Iterator[tuple[int, int, bytes]]:
-        """Stretches of whole lines of at most 8 MiB; longer lines become rejects."""
+    def _stretches(self, text: Any) -> Iterator[tuple[int, int, int, bytes]]:
+        """Stretches of whole lines of at most 8 MiB; longer lines become rejects.
+
+        Each with the number of its first line, its lines and where it begins in the file.
+        """
         line, offset, held = 1, 0, b""
         if text.peek(3)[:3] == b"\xef\xbb\xbf":
             offset += len(text.read(3))
@@ -273,9 +275,10 @@ class Reading:
                 line, held = line + 1, b""
                 continue
             stretch, held = held[:cut], held[cut:]
+            n_lines = stretch.count(b"\n") + (not stretch.endswith(b"\n"))
             if not stretch.isspace():
-                yield line, offset, stretch
-            line, offset = line + stretch.count(b"\n"), offset + cut
+                yield line, n_lines, offset, stretch
+            line, offset = line + n_lines, offset + cut
 
     def skip_line(self, text: Any, line: int, begun: bytes) -> int:
         """Reject the line that has begun with these bytes; returns its length."""

@@ -55,7 +55,6 @@ OLDEST_US = 1_420_070_400 * 10**6  # 2015-01-01: before it, a unit was mistaken
 MOST_PICO_USD = 10**18 - 1  # what decimal(18, 12) holds
 
 GATEWAY_CACHE = "gateway-cache"  # the target of what a gateway answered from its own cache
-_NO_TEXT = pa.scalar(None, pa.string())
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,10 @@ class _Reading:
 
     def raw(self, take: Take) -> Sequence[Any]:
         """Values of the first path that holds one, row by row."""
-        first, *others = (self.batch.columns[path] for path in take.paths)
+        columns = [self.batch.columns[path] for path in take.paths]
+        if len(columns) == 1:
+            return columns[0]
+        first, *others = [one for one in columns if not _is_empty(one)] or columns[:1]
         for other in others:
             if None in first or "" in first:
                 first = [
@@ -169,6 +171,10 @@ class _Reading:
     def _note_missing(self, quantity: str, empty: Mask) -> None:
         if empty.any():
             self.faults.add(np.flatnonzero(empty), quantity, MISSING)
+
+
+def _is_empty(column: Sequence[Any]) -> bool:
+    return set(map(type, column)) <= {type(None)}
 
 
 def shape(batch: Batch, plan: Plan, prices: Prices) -> Shaped:
@@ -370,7 +376,7 @@ def _as_table(columns: Mapping[str, Any], prices_digest: str) -> pa.Table:
     n = len(columns["started_at"])
     digest = pa.scalar(prices_digest, pa.string())
     priced = pc.equal(columns["price_state"], "priced")
-    made = {**columns, "prices_digest": pc.if_else(priced, digest, _NO_TEXT)}
+    made = {**columns, "prices_digest": pc.if_else(priced, digest, pa.scalar(None, pa.string()))}
     fields = [f for f in SCHEMA if f.name != "import_id"]
     arrays = [_as_array(made[f.name], f.type, n) for f in fields]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.abc import MetaPathFinder
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from weighbridge.catalog.prices import compile_prices
@@ -40,6 +43,11 @@ class Chunk:
     n_rows: int
     rejects: tuple[Reject, ...]
     days: tuple[tuple[str, int, int], ...]  # day, offset, length
+
+
+def ids_name(number: int) -> str:
+    """Name of the Parquet file of a chunk's ids, for the query that looks for repeated ones."""
+    return f"ids-{number:06d}.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,8 @@ class _Worker:
             .append_column("_chunk", pa.array(np.full(n, number, dtype=np.int32)))
             .append_column("_file", pa.array(np.full(n, file, dtype=np.int32)))
         )
+        ids = table.select(["request_id", "_chunk", "_row", "_line", "_file"])
+        pq.write_table(ids, self.place / ids_name(number), compression="NONE", use_dictionary=False)
         path = self.place / f"chunk-{number:06d}.arrow"
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
@@ -216,8 +226,18 @@ def _count(column: pa.ChunkedArray, value: str) -> int:
 _worker: _Worker | None = None
 
 
+class _NoPandas(MetaPathFinder):
+    """Arrow imports pandas, where it is there, to know its types: a second that no row needs."""
+
+    def find_spec(self, fullname: str, _path: Any, _target: Any = None) -> None:
+        """Refuse pandas; leave every other module to the other finders."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
+
+
 def _start_worker(place: Path, prices: Path | None, prices_digest: str) -> None:
     global _worker  # noqa: PLW0603  (one for each process, made once)
+    sys.meta_path.insert(0, _NoPandas())
     pa.set_cpu_count(1)
     _worker = _Worker(place, prices, prices_digest)
 
