@@ -65,10 +65,6 @@ def test_several_rates_mean_nothing_so_none_is_given():
     assert irr_frac_per_year(cash) is None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a rate of exactly 0 lies on the search grid, where the sign is 0 and no change is seen",
-)
 @pytest.mark.parametrize("cash", [[-100.0, 100.0], [-100.0, 50.0, 50.0], [90.0, -30.0, -60.0]])
 def test_money_back_and_nothing_more_is_a_rate_of_zero(cash):
     assert numpy_financial.irr(cash) == pytest.approx(0.0, abs=1e-12)

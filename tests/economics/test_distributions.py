@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import ndtri
 
 from weighbridge.economics.distributions import (
     Banded,
@@ -13,7 +12,6 @@ from weighbridge.economics.distributions import (
     Fixed,
     Triangular,
     Uniform,
-    at_scores,
     quantiles,
 )
 
@@ -54,11 +52,6 @@ def test_values_never_fall_as_the_probability_rises(distribution):
 @pytest.mark.parametrize("distribution", KINDS, ids=repr)
 def test_certain_means_that_every_draw_is_the_same(distribution):
     assert distribution.is_certain == bool(np.ptp(distribution.quantile(U)) == 0)
-
-
-@pytest.mark.parametrize("distribution", KINDS, ids=repr)
-def test_normal_scores_give_what_probabilities_give(distribution):
-    assert at_scores(distribution, U, ndtri(U)) == pytest.approx(distribution.quantile(U))
 
 
 @UNHURRIED
@@ -127,13 +120,11 @@ def test_what_contradicts_itself_is_refused(make, says):
         make()
 
 
-@pytest.mark.xfail(strict=True, reason="a comparison with nan is false, so neither check speaks")
 def test_a_weight_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match="weights"):
         Discrete((1.0, 2.0), (float("nan"), 1.0))
 
 
-@pytest.mark.xfail(strict=True, reason="a comparison with nan is false, so the check is silent")
 def test_a_uniform_bound_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match="low"):
         Uniform(float("nan"), 1.0)

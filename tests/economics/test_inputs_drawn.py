@@ -11,7 +11,8 @@ BAND = Banded(-1.0, 0.0, 1.0)
 
 
 def drawn(beliefs, n_draws, rng):
-    return beliefs.from_probabilities(quasi_random(len(beliefs.uncertain), n_draws, rng))
+    u = quasi_random(len(beliefs.uncertain), n_draws, rng)
+    return beliefs.from_probabilities(beliefs.correlated(u))
 
 
 @pytest.mark.parametrize("n_draws", [1, 2, 3, 100, 1000, 4096])
@@ -66,7 +67,7 @@ def test_correlation_with_a_certain_input_changes_nothing(rng):
     plain = Beliefs({"a": BAND, "b": Fixed(2.0)})
     paired = Beliefs({"a": BAND, "b": Fixed(2.0)}, {("a", "b"): 0.7})
     u = quasi_random(1, 32, rng)
-    assert np.array_equal(plain.from_probabilities(u)["a"], paired.from_probabilities(u)["a"])
+    assert np.array_equal(plain.correlated(u), paired.correlated(u))
 
 
 def test_correlations_that_contradict_each_other_raise(rng):

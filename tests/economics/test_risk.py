@@ -276,11 +276,6 @@ def test_the_surface_does_not_depend_on_how_many_draws_are_taken_at_once(uncerta
     assert one.win_probability == pytest.approx(other.win_probability)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="bins follow the independent uniforms, which for the second of two correlated inputs "
-    "are only what the first leaves unsaid: the value of knowing it is understated",
-)
 def test_of_two_inputs_that_move_together_either_tells_what_both_tell(world, rng):
     # saving = 6 x (1,000 x ratio - fee), and fee = 2,000 - 1,000 x ratio nearly
     place = world(

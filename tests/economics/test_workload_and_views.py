@@ -56,11 +56,6 @@ def test_the_peak_hour_is_that_of_the_work_and_hours_not_seen_are_left_out():
     assert slice_.hourly_peak_to_mean(np.array(1.0)) == pytest.approx(410 / (17_920 / 160))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=RuntimeWarning,
-    reason="at a work ratio of 0 there is no work at all: 0 / 0 in the first of the 41 grid points",
-)
 def test_a_type_that_writes_nothing_has_the_rhythm_of_what_it_reads():
     reads, nothing = np.ones(168), np.zeros(168)
     reads[9] = 3.0
@@ -162,23 +157,19 @@ def committed_usd(world, sizing=None, **values):
     return world(settings=settings, **values).table(COMMITTED)["committed throughput"]
 
 
-@pytest.mark.xfail(strict=True, reason="a fleet grows with them, units of committed throughput not")
 def test_tokens_behind_a_stated_spend_are_served_by_committed_units_too(world):
     assert committed_usd(world, tokens_behind_spend_ratio=2) == pytest.approx([1440])
 
 
-@pytest.mark.xfail(strict=True, reason="retries are paid on the API and forgotten in the units")
 def test_retries_take_committed_units_too(world):
     assert committed_usd(world, api_overhead_frac=1) == pytest.approx([1440])
 
 
-@pytest.mark.xfail(strict=True, reason="units follow the assumed peak even then")
 def test_a_stated_utilisation_replaces_the_peak_of_committed_units_too(world):
     sizing = Sizing(whole_replicas=False, utilization_frac=0.25)
     assert committed_usd(world, sizing, peak_to_mean_ratio=9) == pytest.approx([4 * 720])
 
 
-@pytest.mark.xfail(strict=True, reason="the most ever needed is kept for good, beyond the term")
 def test_committed_units_may_be_fewer_from_a_renewal_on(world):
     settings = Settings(4, commitment=Commitment(1.0, 600.0, 60.0, 2))
     place = world(
@@ -188,7 +179,6 @@ def test_committed_units_may_be_fewer_from_a_renewal_on(world):
     assert units.tolist() == pytest.approx([4, 4, 2, 2])
 
 
-@pytest.mark.xfail(strict=True, reason="only the lines of other categories than tokens are kept")
 def test_a_yearly_minimum_is_owed_beside_committed_throughput(world):
     # 8,640 of committed throughput in a year: at best it counts towards the 20,000 promised
     settings = Settings(12, commitment=Commitment(1.0, 600.0, 60.0, 0))
@@ -196,7 +186,6 @@ def test_a_yearly_minimum_is_owed_beside_committed_throughput(world):
     assert sum(map(sum, table.values())) >= 20_000
 
 
-@pytest.mark.xfail(strict=True, reason="what wore out and was replaced is counted as lost again")
 def test_giving_up_loses_only_hardware_that_still_stands(world):
     place = world(gpu_purchase_usd_per_gpu=1000, depreciation_years=0.5, settings=Settings(12))
     lost = cancellation_usd(place.case, OWNED, place.lines(OWNED))

@@ -142,7 +142,7 @@ def surface(
     Inputs have shape (1, 1, draws), the axes (1, nx, 1) and (ny, 1, 1): a line that depends on
     neither axis is computed once for all cells.
     """
-    u = quasi_random(len(problem.beliefs.uncertain), n_draws, rng)
+    u = problem.beliefs.correlated(quasi_random(len(problem.beliefs.uncertain), n_draws, rng))
     factors = problem.discount_factors
     shape = (len(problem.options), y.values.size, x.values.size)
     costs = np.zeros(shape)

@@ -7,6 +7,7 @@ import numpy as np
 from weighbridge.economics.distributions import Floats
 from weighbridge.units import MONTHS_PER_YEAR
 
+BISECTIONS = 200
 IRR_SEARCH_FRAC_PER_MONTH = np.concatenate(
     [
         np.linspace(-0.99, 0.0, 400, endpoint=False),
@@ -56,14 +57,15 @@ def irr_frac_per_year(cash_usd_by_month: Floats) -> float | None:
         return np.asarray(((1 + monthly[:, None]) ** -months) @ cash)
 
     values = worth(IRR_SEARCH_FRAC_PER_MONTH)
-    crossings = np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) < 0)
+    above = values > 0
+    crossings = np.flatnonzero(above[:-1] != above[1:])
     if len(crossings) != 1:
         return None
     low, high = IRR_SEARCH_FRAC_PER_MONTH[crossings[0] : crossings[0] + 2]
-    sign_low = np.sign(worth(np.array([low]))[0])
-    for _ in range(200):
+    low_above = above[crossings[0]]
+    for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        if np.sign(worth(np.array([middle]))[0]) == sign_low:
+        if (worth(np.array([middle]))[0] > 0) == low_above:
             low = middle
         else:
             high = middle

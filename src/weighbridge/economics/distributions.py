@@ -68,10 +68,7 @@ class Banded:
 
     def quantile(self, u: Floats) -> Floats:
         """Values at probabilities `u`; same shape."""
-        return self.at_normal(ndtri(u))
-
-    def at_normal(self, z: Floats) -> Floats:
-        """Values at standard normal scores `z`; same shape."""
+        z = ndtri(u)
         values: Floats
         if self.p10 > 0:
             low, high = np.log(self.p50 / self.p10) / Z90, np.log(self.p90 / self.p50) / Z90
@@ -97,8 +94,8 @@ class Uniform:
     high: float
 
     def __post_init__(self) -> None:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
+        if not -np.inf < self.low <= self.high < np.inf:
+            raise ValueError(f"low {self.low} and high {self.high} are not in order")
 
     def quantile(self, u: Floats) -> Floats:
         """Values at probabilities `u`; same shape."""
@@ -154,8 +151,8 @@ class Discrete:
     def __post_init__(self) -> None:
         if len(self.values) != len(self.weights) or not self.values:
             raise ValueError("values and weights must be equally many, and at least one")
-        if min(self.weights) < 0 or sum(self.weights) <= 0:
-            raise ValueError("weights must not be negative, and one must be above zero")
+        if not (min(self.weights) >= 0 and 0 < sum(self.weights) < np.inf):
+            raise ValueError("weights must be finite, not negative, and one above zero")
 
     def quantile(self, u: Floats) -> Floats:
         """Values at probabilities `u`; same shape."""
@@ -194,13 +191,6 @@ class Event:
     def is_certain(self) -> bool:
         """Where it never or always happens."""
         return self.probability in {0.0, 1.0}
-
-
-def at_scores(distribution: Distribution, u: Floats, z: Floats) -> Floats:
-    """Values at probabilities `u` whose normal scores `z` are known; saves the second inversion."""
-    if isinstance(distribution, Banded):
-        return distribution.at_normal(z)
-    return distribution.quantile(u)
 
 
 def quantiles(distribution: Distribution, probabilities: Sequence[float]) -> tuple[float, ...]:

@@ -76,6 +76,13 @@ class Fleet:
         return np.asarray(hourly * v["within_hour_peak_ratio"])
 
     @cached_property
+    def peak_factor_ratio(self) -> Floats:
+        """Capacity to keep for each unit of mean load: the peak, or a published utilisation's."""
+        if self.sizing.utilization_frac is not None:
+            return np.asarray(1 / self.sizing.utilization_frac)
+        return self.peak_to_mean_ratio
+
+    @cached_property
     def busy_replicas(self) -> Floats:
         """Replicas' worth of work in each month on average, shape (horizon,) + S."""
         mean = self.work_tokens_per_s / self.replica_work_tokens_per_s
@@ -87,10 +94,9 @@ class Fleet:
         v = self.inputs
         if self.served.n_types == 0:
             return np.zeros_like(self.paths.months)
-        if self.sizing.utilization_frac is not None:
-            factor = np.asarray(1 / self.sizing.utilization_frac)
-        else:
-            factor = self.peak_to_mean_ratio * (1 + v["headroom_frac"])
+        factor = self.peak_factor_ratio
+        if self.sizing.utilization_frac is None:
+            factor = factor * (1 + v["headroom_frac"])
         mean = self.work_tokens_per_s / self.replica_work_tokens_per_s
         needed = np.asarray(mean * factor * self.paths.demand)
         if self.sizing.whole_replicas:

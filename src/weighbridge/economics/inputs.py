@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
-from weighbridge.economics.distributions import Distribution, Floats, at_scores
+from weighbridge.economics.distributions import Distribution, Floats
 
 SOBOL_FLOOR = 2.0**-33  # half a step of the 32-bit sequence: keeps probabilities off 0 and 1
 
@@ -75,41 +75,44 @@ class Beliefs:
         """One input at one probability."""
         return float(self.distributions[name].quantile(np.array(probability)))
 
+    def correlated(self, u: Floats) -> Floats:
+        """Uniforms of shape (n_uncertain, N) with the stated correlations put into them.
+
+        Each row stays uniform; the normal scores of the rows named have the stated correlations.
+        A correlation with an input that is certain says nothing and changes nothing.
+        """
+        rows = {name: i for i, name in enumerate(self.uncertain)}
+        names = sorted({n for pair in self.correlations for n in pair if n in rows})
+        if len(names) < 2:
+            return u
+        matrix = np.eye(len(names))
+        for (a, b), rho in self.correlations.items():
+            if a in rows and b in rows:
+                i, j = names.index(a), names.index(b)
+                matrix[i, j] = matrix[j, i] = rho
+        places = [rows[name] for name in names]
+        mixed = u.copy()
+        mixed[places] = ndtr(correlation_root(matrix, names) @ ndtri(u[places]))
+        return np.clip(mixed, SOBOL_FLOOR, 1 - SOBOL_FLOOR)
+
     def from_probabilities(self, u: Floats) -> Inputs:
-        """Inputs from independent uniforms `u` of shape (n_uncertain, N), correlations applied.
+        """Inputs at uniforms `u` of shape (n_uncertain, N); see `correlated` for dependence.
 
         Certain inputs stay of shape (1,), so that what depends on them only is computed once.
         """
-        z = ndtri(u)
-        u_by_name = dict(zip(self.uncertain, u, strict=True))
-        z_by_name = self._correlated(dict(zip(self.uncertain, z, strict=True)))
-        for name in {n for pair in self.correlations for n in pair} & set(u_by_name):
-            u_by_name[name] = ndtr(z_by_name[name])
+        by_name = dict(zip(self.uncertain, u, strict=True))
         half = np.array([0.5])
         return Inputs(
-            {
-                name: at_scores(d, u_by_name[name], z_by_name[name])
-                if name in u_by_name
-                else d.quantile(half)
-                for name, d in self.distributions.items()
-            }
+            {name: d.quantile(by_name.get(name, half)) for name, d in self.distributions.items()}
         )
 
-    def _correlated(self, z: dict[str, Floats]) -> dict[str, Floats]:
-        names = sorted({name for pair in self.correlations for name in pair if name in z})
-        if len(names) < 2:
-            return z
-        matrix = np.eye(len(names))
-        for (a, b), rho in self.correlations.items():
-            if a in z and b in z:
-                i, j = names.index(a), names.index(b)
-                matrix[i, j] = matrix[j, i] = rho
-        try:
-            root = np.linalg.cholesky(matrix)
-        except np.linalg.LinAlgError as error:
-            raise ValueError(f"correlations of {', '.join(names)} contradict each other") from error
-        mixed = root @ np.stack([z[name] for name in names])
-        return {**z, **dict(zip(names, mixed, strict=True))}
+
+def correlation_root(matrix: Floats, names: Sequence[str]) -> Floats:
+    """Cholesky root of a correlation matrix; ValueError where no such numbers can be."""
+    try:
+        return np.asarray(np.linalg.cholesky(matrix), np.float64)
+    except np.linalg.LinAlgError as error:
+        raise ValueError(f"correlations of {', '.join(names)} contradict each other") from error
 
 
 def quasi_random(n_inputs: int, n_draws: int, rng: np.random.Generator) -> Floats:

@@ -315,20 +315,25 @@ def moved_lines(case: Case, served: Slice, hosting: Hosting) -> list[Line]:
     return lines
 
 
-def committed_units(case: Case) -> Floats:
-    """Units of committed throughput that the peak needs in each month, shape (horizon,) + S."""
-    v, paths, whole = case.inputs, case.paths, case.workload.whole
-    offer = case.settings.commitment
-    if offer is None:
-        raise ValueError("no committed throughput is configured")
+def committed_units(case: Case, offer: Commitment) -> Floats:
+    """Units of committed throughput that the peak needs in each month, shape (horizon,) + S.
+
+    Within a term units are added and never given back; a renewal starts from that month's need.
+    """
+    v, whole = case.inputs, case.workload.whole
     minutes = v.fixed("hours_per_month") * MINUTES_PER_HOUR
     fleet = case.fleet(tuple(range(len(case.workload.types))))
-    peak = v["demand_multiplier_ratio"] * fleet.peak_to_mean_ratio / minutes
+    tokens = v["demand_multiplier_ratio"] * v["tokens_behind_spend_ratio"]
+    peak = tokens * (1 + v["api_overhead_frac"]) * fleet.peak_factor_ratio / minutes
+    inputs = whole.fresh_input_tokens + whole.cache_read_tokens
     per_unit = (
-        whole.fresh_input_tokens + whole.cache_read_tokens
-    ) / offer.input_tokens_per_min + whole.output_tokens / offer.output_tokens_per_min
-    need = np.asarray(peak * per_unit) * paths.demand
-    return np.ceil(np.asarray(need))
+        inputs / offer.input_tokens_per_min + whole.output_tokens / offer.output_tokens_per_min
+    )
+    units = np.ceil(np.asarray(peak * per_unit * case.paths.demand))
+    for start in range(0, len(units), offer.term_months or len(units)):
+        term = units[start : start + offer.term_months]
+        np.maximum.accumulate(term, axis=0, out=term)
+    return np.asarray(units)
 
 
 def committed_lines(case: Case) -> list[Line]:
@@ -338,19 +343,14 @@ def committed_lines(case: Case) -> list[Line]:
     if offer is None:
         raise ValueError("no committed throughput is configured")
     months = case.paths.months
-    renewals = (
-        np.floor(months / offer.term_months) * offer.term_months if offer.term_months else months
-    )
+    term = offer.term_months
+    renewals = np.floor(months / term) * term if term else months
     price = compounded(v["api_price_change_frac_per_year"], renewals)
-    units = (
-        np.maximum.accumulate(committed_units(case), axis=0)
-        if offer.term_months
-        else committed_units(case)
-    )
     rate = offer.usd_per_unit_hour * v.fixed("hours_per_month")
     scale = rate * v["api_price_ratio"] * (1 - v["api_discount_frac"])
+    bill = [Line("committed throughput", "tokens", scale, committed_units(case, offer) * price)]
     others = [x for x in api_lines(case, case.workload.whole, None) if x.category != "tokens"]
-    return [Line("committed throughput", "tokens", scale, units * price), *others]
+    return contract_lines(v, bill) + others
 
 
 def utilization_by_month(case: Case, option: Option) -> Floats:

@@ -86,10 +86,11 @@ class Paths:
 
     @cached_property
     def api_price(self) -> Floats:
-        """API price of each month against today's, standing still while locked [1]."""
+        """API price of each month against today's: locked for a time, then the market's [1]."""
         v, h = self.inputs, self.months
         lock = v.fixed("api_price_lock_months")
-        path = compounded(v["api_price_change_frac_per_year"], np.maximum(self.months - lock, 0))
+        drifting = np.where(self.months < lock, 0.0, self.months)
+        path = compounded(v["api_price_change_frac_per_year"], drifting)
         month = max(v.fixed("api_price_event_month"), lock + 1)
         if not v.is_zero("api_price_cut_event"):
             cut = 1 - v["api_price_cut_frac"]

@@ -96,7 +96,9 @@ def cancellation_usd(case: Case, option: Option, lines: Sequence[Line]) -> Float
     for line in lines:
         if line.capital:
             bought += np.maximum(np.broadcast_to(line.cash_usd(), (h,)), 0.0)
-    lost = lost + np.cumsum(bought) * (1 - float(v["residual_value_frac"]))
+    life = round(v.fixed("depreciation_years") * MONTHS_PER_YEAR)
+    in_use = np.array([bought[max(0, m + 1 - life) : m + 1].sum() for m in range(h)])
+    lost = lost + in_use * (1 - float(v["residual_value_frac"]))
     if option.moved:
         weekly = float(v["fte_usd_per_year"]) / 52.0
         started = np.asarray(case.deployment(option.hosting).live) > 0

@@ -54,9 +54,16 @@ class Workload:
 
     types: tuple[QueryType, ...]
 
+    @cached_property
+    def _slices(self) -> dict[tuple[int, ...], Slice]:
+        return {}
+
     def slice(self, members: Sequence[int]) -> Slice:
-        """The subset of query types at these positions."""
-        return Slice(tuple(self.types[i] for i in members))
+        """The subset of query types at these positions; its sums are made once."""
+        key = tuple(members)
+        if key not in self._slices:
+            self._slices[key] = Slice(tuple(self.types[i] for i in key))
+        return self._slices[key]
 
     @cached_property
     def whole(self) -> Slice:
@@ -130,7 +137,12 @@ class Slice:
             (t.hourly_output_tokens for t in self.types if t.hourly_output_tokens is not None), zero
         )
         work = WORK_RATIO_GRID[:, None] * inputs + outputs
-        return np.asarray(np.nanmax(work, axis=1) / np.nanmean(work, axis=1))
+        if not np.any(outputs > 0):  # embeddings: what is read sets the rhythm at any ratio
+            work = np.broadcast_to(inputs, work.shape)
+        peak, mean = np.nanmax(work, axis=1), np.nanmean(work, axis=1)
+        ratio = np.ones(len(WORK_RATIO_GRID))
+        np.divide(peak, mean, out=ratio, where=mean > 0)
+        return ratio
 
     def hourly_peak_to_mean(self, input_token_work_ratio: Floats) -> Floats:
         """Busiest hour of the week against the mean hour, for the work that the slice makes [1].

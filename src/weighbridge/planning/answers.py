@@ -25,7 +25,7 @@ class TypeVerdict:
     label: str
     replaceable: Replaceable
     evidence: str
-    verdict: Literal["stay", "move", "test-first", "must-move", "blocked"]
+    verdict: Literal["stay", "move", "test-first", "must-move"]
     api_usd_per_month: float
     saving_usd_per_month: float  # steady state, if moved with the others; 0 where it stays
     tokens_share_frac: float

@@ -77,7 +77,8 @@ def judge(evidence: Evidence) -> Verdict:
     api = evidence.candidates[0]
     feasible = [c for c in evidence.candidates if c.feasible]
     if not feasible:
-        return _verdict(evidence, "not-enough-evidence", api, _headline_nothing(evidence), ())
+        headline, why = _headline_nothing(evidence), _constraint_reasons(evidence)
+        return _verdict(evidence, "not-enough-evidence", api, headline, why)
     favourite = _cheapest(feasible)
     sound = [c for c in feasible if not _unproven(evidence, c)]
     best = _cheapest(sound) if sound else favourite
@@ -308,14 +309,14 @@ def _type_verdict(evidence: Evidence, option: Candidate, cost: TypeCost, sure: b
         reasons.append(
             _saving_reason(evidence, cost, "saves", "its volume or the API's price falls")
         )
-    elif cost.in_split or moving:
+    elif option.id != "api" and cost.saving_usd_per_month > 0 and stand.demand.replaceable != "yes":
         kind = "test-first"
         reasons.append(_saving_reason(evidence, cost, "would save", "an evaluation says no"))
     else:
         kind = "stay"
         text = (
-            f"{cost.label}: {show(cost.api_usd_per_month)} a month on the API is less than its "
-            "share of a fleet."
+            f"{cost.label}: {show(cost.api_usd_per_month)} a month on the API; moving it would not "
+            "pay."
         )
         reasons.append(Reason("cost", text, "its volume or the API's price rises"))
     return TypeVerdict(

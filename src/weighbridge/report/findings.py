@@ -107,7 +107,6 @@ def _types(study: Study) -> str:
             ("must-move", "must move"),
             ("test-first", "to test first"),
             ("stay", "should stay"),
-            ("blocked", "blocked"),
         )
         if kind in verdicts
     ]

@@ -21,7 +21,6 @@ TYPE_VERDICTS = {
     "move": "Move",
     "test-first": "Test first",
     "must-move": "Must move",
-    "blocked": "Blocked",
 }
 BREAK_EVENS = {
     "volume": "Volume",

@@ -47,7 +47,7 @@ def read_belief(name: str, raw: Any, where: str) -> Distribution:
             raise InputError(where, f"{field}.{bad[0]}", f"is {raw[bad[0]]!r}", "give a number")
     try:
         belief = _belief(row, raw)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(where, field, str(error), "mend the numbers") from None
     if belief is None:
         shapes = "{p10, p50, p90}, {low, high}, {low, mode, high}, {values, weights}"
@@ -77,7 +77,8 @@ def _shape(row: Assumption, raw: dict[str, Any]) -> Distribution | None:
     keys = set(raw)
     if keys == {"p10", "p50", "p90"}:
         p10, p50, p90 = (float(raw[k]) for k in ("p10", "p50", "p90"))
-        return Fixed(p50) if p10 == p90 else Banded(p10, p50, p90, row.min, row.max)
+        band = Banded(p10, p50, p90, row.min, row.max)  # checks their order
+        return Fixed(p50) if band.is_certain else band
     if keys == {"low", "high"}:
         return Uniform(float(raw["low"]), float(raw["high"]))
     if keys == {"low", "mode", "high"}:

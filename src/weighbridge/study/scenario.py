@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import math
 import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 import yaml
 
 from weighbridge.catalog.assumptions import load_assumptions
 from weighbridge.catalog.rows import Precision
+from weighbridge.economics.inputs import correlation_root
 from weighbridge.study.entries import known_assumption, read_belief
 from weighbridge.units import InputError
 
@@ -127,9 +130,9 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
 
 
-def load_scenario(path: Path) -> Scenario:
+def load_scenario(path: Path | str) -> Scenario:
     """Read and check a scenario file; every fault names the file, the field and the mend."""
-    where = str(path)
+    where, path = str(path), Path(path)
     if path.is_dir():
         raise InputError(where, "", "is a directory", "name the scenario file in it")
     try:
@@ -152,6 +155,7 @@ def load_scenario(path: Path) -> Scenario:
 
 
 BOOL = "tag:yaml.org,2002:bool"
+KEY_TAGS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}
 
 
 class _UniqueKeyLoader(yaml.CSafeLoader):
@@ -167,6 +171,11 @@ class _UniqueKeyLoader(yaml.CSafeLoader):
     }
 
 
+_UniqueKeyLoader.add_implicit_resolver(  # 1e6, which YAML 1.1 takes for text
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
 _UniqueKeyLoader.add_implicit_resolver(
     BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
@@ -175,6 +184,10 @@ _UniqueKeyLoader.add_implicit_resolver(
 def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[str] = set()
     for key, _ in node.value:
+        if key.tag not in KEY_TAGS:
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key is not plain text", key.start_mark
+            )
         if key.value in seen:
             raise yaml.constructor.ConstructorError(
                 None, None, f"key {key.value!r} is given twice", key.start_mark
@@ -230,6 +243,7 @@ def _nearest(name: str) -> str:
 
 def check_scenario(s: Scenario, where: str) -> None:
     """Contradictions and values out of range raise; nothing is clamped."""
+    _check_finite(s, where, "")
     _check_numbers(s, where)
     _check_prices(s, where)
     _check_choices(s, where)
@@ -237,11 +251,45 @@ def check_scenario(s: Scenario, where: str) -> None:
     for name, raw in s.assumptions.items():
         read_belief(name, raw, where)
     _check_exclusive(s, where)
+    _check_correlations(s, where)
+
+
+def _check_finite(part: Any, where: str, path: str) -> None:
+    """No field anywhere is infinite or not a number."""
+    if isinstance(part, float) and not math.isfinite(part):
+        raise InputError(where, path, f"is {part}", "give a finite number")
+    if isinstance(part, msgspec.Struct):
+        for name in part.__struct_fields__:
+            _check_finite(getattr(part, name), where, f"{path}.{name}".lstrip("."))
+    if isinstance(part, tuple):
+        for i, item in enumerate(part):
+            _check_finite(item, where, f"{path}[{i}]")
+
+
+def _check_correlations(s: Scenario, where: str) -> None:
+    pairs: dict[frozenset[str], float] = {}
     for c in s.correlations or ():
         for name in c.between:
             known_assumption(name, where, "correlations")
+        pair, text = frozenset(c.between), " and ".join(c.between)
+        if len(pair) < 2:
+            raise InputError(where, "correlations", f"{text}: is one input", "name two inputs")
         if not -1 < c.correlation < 1:
             raise InputError(where, "correlations", f"is {c.correlation}", "give -1 < r < 1")
+        if pair in pairs:
+            raise InputError(where, "correlations", f"{text} is given twice", "keep one of the two")
+        pairs[pair] = c.correlation
+    names = sorted(frozenset().union(*pairs)) if pairs else []
+    matrix = np.eye(len(names))
+    for pair, rho in pairs.items():
+        i, j = (names.index(name) for name in pair)
+        matrix[i, j] = matrix[j, i] = rho
+    try:
+        correlation_root(matrix, names)
+    except ValueError as error:
+        raise InputError(
+            where, "correlations", str(error), "bring them nearer to 0 until all three can hold"
+        ) from None
 
 
 def _check_numbers(s: Scenario, where: str) -> None:
@@ -280,6 +328,9 @@ def _check_prices(s: Scenario, where: str) -> None:
 
 
 def _check_choices(s: Scenario, where: str) -> None:
+    if len(set(s.options)) < len(s.options):
+        twice = next(o for o in s.options if s.options.count(o) > 1)
+        raise InputError(where, "options", f"names {twice} twice", "name each option once")
     unknown = [o for o in s.options if o not in OPTION_IDS]
     if unknown:
         raise InputError(
@@ -325,9 +376,17 @@ def _check_committed(c: CommittedOffer, where: str) -> None:
 
 
 def _check_throughput(s: Scenario, where: str) -> None:
+    for i, rule in enumerate(s.query_types):
+        if rule.ttft_p95_s is not None and not rule.ttft_p95_s > 0:
+            field = f"query_types[{i}].ttft_p95_s"
+            raise InputError(where, field, f"is {rule.ttft_p95_s}", "give seconds above zero")
     t = s.throughput
     if t is None:
         return
+    for name in ("n_gpus", "input_tokens", "output_tokens"):
+        value = getattr(t, name)
+        if value is not None and not value > 0:
+            raise InputError(where, f"throughput.{name}", f"is {value}", "give a number above zero")
     given = [x for x in (t.output_tokens_per_s, t.requests_per_s) if x is not None]
     if len(given) != 1 or not given[0] > 0:
         raise InputError(
