@@ -54,8 +54,16 @@ def test_importing_again_leaves_every_byte_as_it_was(ledger: Path, tmp_path: Pat
     assert listing(ledger) == before
 
 
-KILLED_AT_EACH_RENAME = """
-import datetime as dt, os, pathlib, shutil, signal, sys
+WITHOUT_PANDAS = """
+import sys
+from weighbridge.usage.staging import _NoPandas
+sys.meta_path.insert(0, _NoPandas())  # saves seconds of start
+"""
+
+KILLED_AT_EACH_RENAME = (
+    WITHOUT_PANDAS
+    + """
+import datetime as dt, os, pathlib, shutil, signal
 from weighbridge.catalog.prices import compile_prices
 from weighbridge.usage import importing
 
@@ -88,6 +96,7 @@ for steps in range(200):
     if not os.WIFSIGNALED(status):
         break
 """
+)
 
 
 def killed_at_each_rename(before: Path, folder: Path, *files: Path) -> list[Path]:
@@ -140,8 +149,10 @@ def test_a_killed_first_import_leaves_no_ledger(tmp_path: Path) -> None:
         assert open_ledger(after).digest == open_ledger(whole).digest
 
 
-FULL = """
-import datetime as dt, pathlib, resource, sys
+FULL = (
+    WITHOUT_PANDAS
+    + """
+import datetime as dt, pathlib, resource
 from weighbridge.usage import importing
 from weighbridge.units import InputError
 
@@ -155,6 +166,7 @@ except InputError as fault:
     print(fault)
     sys.exit(fault.exit_code)
 """
+)
 
 
 def test_a_full_disk_is_told_and_nothing_is_written(ledger: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def rows(draw: st.DrawFn) -> str:
     return text.replace("\n", " ")
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(rows(), min_size=1, max_size=12), st.sampled_from(["\n", "\r\n", "\n\n"]))
 def test_every_row_is_stored_a_duplicate_or_rejected(lines: list[str], end: str) -> None:
     first = json.dumps(GOOD)
@@ -78,7 +78,7 @@ def test_every_row_is_stored_a_duplicate_or_rejected(lines: list[str], end: str)
         assert n_listed == manifest.rows_rejected
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused_and_a_refusal_writes_nothing(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
