@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from weighbridge.economics.distributions import Floats
 from weighbridge.economics.lines import total_usd
-from weighbridge.economics.options import Hosting, Option, option_lines
+from weighbridge.economics.options import Case, Hosting, Option, option_lines
 from weighbridge.economics.risk import Problem
+
+MAX_ROUNDS = 4  # passes over all types; in trials the second seldom found anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +24,31 @@ class Split:
     npv_usd: float  # net present cost in the central case
 
 
+@dataclass(frozen=True)
+class _Search:
+    """One evaluation of the central case, kept for every subset that is tried."""
+
+    problem: Problem
+    case: Case
+    hosting: Hosting
+    factors: Floats
+
+    def split(self, moved: Sequence[int]) -> Split:
+        """The subset with its net present cost."""
+        members = tuple(sorted(moved))
+        option = Option("split", self.hosting if members else "api", members)
+        cost = float(total_usd(option_lines(self.case, option), self.factors))
+        return Split(self.hosting, members, cost)
+
+
+def _search(problem: Problem, hosting: Hosting) -> _Search:
+    case = problem.case(problem.beliefs.central())
+    return _Search(problem, case, hosting, problem.discount_factors)
+
+
 def cost_of_split_usd(problem: Problem, hosting: Hosting, moved: Sequence[int]) -> float:
     """Net present cost of moving these query types, central case [USD]."""
-    case = problem.case(problem.beliefs.central())
-    option = Option("split", hosting if moved else "api", tuple(sorted(moved)))
-    return float(total_usd(option_lines(case, option), problem.discount_factors))
+    return _search(problem, hosting).split(moved).npv_usd
 
 
 def best_split(
@@ -38,32 +61,32 @@ def best_split(
 
     A fleet costs in steps and its people are shared, so types cannot be weighed one by one. They
     are added in the order of API dollars saved per unit of work, every prefix of that order is
-    costed in full, and single swaps then try to better the best. Exact for the continuous
-    knapsack; compared with every subset in the tests.
+    costed in full, and single types are then taken in or out until none betters it. Exact for the
+    continuous knapsack; compared with every subset in the tests.
     """
-    work = _work_ratio(problem)
-    types = problem.workload.types
+    search = _search(problem, hosting)
+    work, types = _work_tokens(problem), problem.workload.types
     free = [i for i in candidates if i not in set(forced)]
     order = sorted(free, key=lambda i: -types[i].api_usd_per_month / max(work[i], 1e-12))
-    best = Split(hosting, tuple(sorted(forced)), cost_of_split_usd(problem, hosting, forced))
-    for n in range(1, len(order) + 1):
-        best = _cheaper(problem, best, (*forced, *order[:n]))
-    return _bettered_by_swaps(problem, best, free)
-
-
-def _cheaper(problem: Problem, best: Split, moved: Sequence[int]) -> Split:
-    cost = cost_of_split_usd(problem, best.hosting, moved)
-    return Split(best.hosting, tuple(sorted(moved)), cost) if cost < best.npv_usd else best
-
-
-def _bettered_by_swaps(problem: Problem, best: Split, free: Sequence[int]) -> Split:
-    for i in free:
-        chosen = set(best.moved)
-        best = _cheaper(problem, best, tuple(chosen ^ {i}))
+    prefixes = [(*forced, *order[:n]) for n in range(len(order) + 1)]
+    best = min((search.split(moved) for moved in prefixes), key=lambda s: s.npv_usd)
+    for _ in range(MAX_ROUNDS):
+        better = _bettered(search, best, free)
+        if better is best:
+            break
+        best = better
     return best
 
 
-def _work_ratio(problem: Problem) -> dict[int, float]:
+def _bettered(search: _Search, best: Split, free: Sequence[int]) -> Split:
+    for i in free:
+        other = search.split(tuple(set(best.moved) ^ {i}))
+        if other.npv_usd < best.npv_usd:
+            best = other
+    return best
+
+
+def _work_tokens(problem: Problem) -> dict[int, float]:
     """Work that each type makes, in output-equivalent tokens a month."""
     v = problem.beliefs.central()
     ratio, kept = float(v["input_token_work_ratio"]), float(v["prefix_cache_retained_frac"])
@@ -76,6 +99,6 @@ def _work_ratio(problem: Problem) -> dict[int, float]:
 
 def work_shares_frac(problem: Problem, moved: Sequence[int]) -> dict[int, float]:
     """Each moved type's share of the fleet's work; sums to 1."""
-    work = _work_ratio(problem)
+    work = _work_tokens(problem)
     total = float(np.sum([work[i] for i in moved]))
     return {i: work[i] / total for i in moved} if total else dict.fromkeys(moved, 0.0)

@@ -23,6 +23,7 @@ DEFAULT_PRECISION: Precision = "fp8"
 MEMORY_OVERHEAD_FRAC = 0.1  # activations, graphs and the engine itself; our judgement
 MIN_KV_TOKENS = 100_000  # fewest tokens in flight that are worth a replica; our judgement
 NEAREST_POINTS = 3
+GUESS_LOW_RATIO, GUESS_HIGH_RATIO = 0.5, 1.6  # band around a guessed throughput; our judgement
 REST_OF_SERVER_RATIO = 1.45  # watts of the whole server per watt of GPU
 
 
@@ -135,8 +136,7 @@ def _nearest(points: list[Throughput], traffic: Traffic) -> list[Throughput]:
 
 
 def _work_tokens_per_s(p: Throughput) -> float:
-    ratio = load_assumptions()["input_token_work_ratio"].p50
-    return p.output_tokens_per_s * (1 + ratio * p.input_tokens / p.output_tokens)
+    return p.output_tokens_per_s * (1 + _work_ratio() * p.input_tokens / p.output_tokens)
 
 
 def _usd_per_work(catalog: Catalog, key: tuple[str, int, str], points: list[Throughput]) -> float:
@@ -152,8 +152,7 @@ def _from_points(
     points: list[Throughput],
     traffic: Traffic,
 ) -> tuple[Gpu, dict[str, Finding], str]:
-    ratio = load_assumptions()["input_token_work_ratio"].p50
-    mix = 1 + ratio * traffic.input_per_output_ratio
+    mix = 1 + _work_ratio() * traffic.input_per_output_ratio
     rates = sorted(_work_tokens_per_s(p) / mix for p in points)
     sources = "; ".join(sorted({p.source for p in points}))
     lengths = ", ".join(f"{p.input_tokens:.0f}/{p.output_tokens:.0f}" for p in points)
@@ -180,8 +179,9 @@ def _from_points(
 def _guessed(
     scenario: Scenario, catalog: Catalog, traffic: Traffic, candidate: str
 ) -> tuple[Gpu, dict[str, Finding], str]:
-    """No measurement near: the default band, on as many GPUs as the weights need."""
+    """No measurement: the model nearest in active parameters, scaled by them, on that GPU."""
     gpu = catalog.gpus[scenario.gpu or DEFAULT_GPU]
+    model = catalog.models[candidate]
     n_gpus = float(_fit(catalog, candidate, gpu, scenario.precision))
     source = "weights and KV cache of the candidate against the GPU's memory"
     found = {
@@ -190,7 +190,36 @@ def _guessed(
             Fixed(traffic.input_per_output_ratio), "catalog", source, "the traffic's own mix"
         ),
     }
-    return gpu, found, f"guessed: no measurement of {candidate} on {gpu.name} in the catalog"
+    rows = [r for r in catalog.throughput if r.gpu == gpu.id]
+    if not rows:
+        return gpu, found, f"guessed: nothing is measured on {gpu.name}; the default band"
+
+    def distance(row: Throughput) -> float:
+        other = catalog.models[row.model].active_parameters_billions
+        return abs(math.log(other / model.active_parameters_billions))
+
+    like = min(rows, key=distance)
+    points = _nearest([r for r in rows if r.model == like.model], traffic)
+    other = catalog.models[like.model]
+    scale = other.active_parameters_billions / model.active_parameters_billions
+    mix = 1 + _work_ratio() * traffic.input_per_output_ratio
+    per_gpu = median(_work_tokens_per_s(p) / p.n_gpus for p in points)
+    rate = per_gpu * n_gpus * scale / mix
+    basis = (
+        f"guessed: {model.name} is not measured; {other.name} on {gpu.name}, scaled by active "
+        "parameters"
+    )
+    found["replica_output_tokens_per_s"] = Finding(
+        band(rate * GUESS_LOW_RATIO, rate, rate * GUESS_HIGH_RATIO),
+        "catalog",
+        "; ".join(sorted({p.source for p in points})),
+        f"{basis}; the band is ours",
+    )
+    return gpu, found, basis
+
+
+def _work_ratio() -> float:
+    return load_assumptions()["input_token_work_ratio"].p50
 
 
 def _rent(catalog: Catalog, gpu_id: str) -> tuple[float, float, float] | None:
