@@ -179,7 +179,7 @@ def _from_points(
 def _guessed(
     scenario: Scenario, catalog: Catalog, traffic: Traffic, candidate: str
 ) -> tuple[Gpu, dict[str, Finding], str]:
-    """No measurement: the model nearest in active parameters, scaled by them, on that GPU."""
+    """No measurement: the model nearest in size on that GPU, scaled by active parameters."""
     gpu = catalog.gpus[scenario.gpu or DEFAULT_GPU]
     model = catalog.models[candidate]
     n_gpus = float(_fit(catalog, candidate, gpu, scenario.precision))
@@ -195,8 +195,10 @@ def _guessed(
         return gpu, found, f"guessed: nothing is measured on {gpu.name}; the default band"
 
     def distance(row: Throughput) -> float:
-        other = catalog.models[row.model].active_parameters_billions
-        return abs(math.log(other / model.active_parameters_billions))
+        other = catalog.models[row.model]
+        active = math.log(other.active_parameters_billions / model.active_parameters_billions)
+        total = math.log(other.parameters_billions / model.parameters_billions)
+        return abs(active) + abs(total)
 
     like = min(rows, key=distance)
     points = _nearest([r for r in rows if r.model == like.model], traffic)
