@@ -107,10 +107,10 @@ class Beliefs:
         )
 
 
-def correlation_root(matrix: Floats, names: Sequence[str]) -> Floats:
+def correlation_root(correlation_ratio: Floats, names: Sequence[str]) -> Floats:
     """Cholesky root of a correlation matrix; ValueError where no such numbers can be."""
     try:
-        return np.asarray(np.linalg.cholesky(matrix), np.float64)
+        return np.asarray(np.linalg.cholesky(correlation_ratio), np.float64)
     except np.linalg.LinAlgError as error:
         raise ValueError(f"correlations of {', '.join(names)} contradict each other") from error
 
