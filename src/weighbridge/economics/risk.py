@@ -16,7 +16,7 @@ from weighbridge.economics.lines import Line, cash_by_month, total_usd
 from weighbridge.economics.options import Case, Option, Settings, option_lines
 from weighbridge.economics.workload import Workload
 
-CHUNK_DRAWS = 8192  # measured best of 256 to 16384
+CHUNK_DRAWS = 4096  # measured best of 1024 to 8192
 QUANTILES = (0.1, 0.5, 0.9)
 
 Floats32 = NDArray[np.float32]
