@@ -86,6 +86,7 @@ def judge(evidence: Evidence) -> Verdict:
     if unproven and (not sound or best.id == "api"):
         return _test_first(evidence, favourite, api, unproven)
     reasons = [*_constraint_reasons(evidence), _money_reason(evidence, best, api)]
+    reasons += _risk_reasons(evidence, best, api)
     if unproven:
         reasons.append(_more_reason(evidence, best, favourite, unproven))
     if best.id == "api":
@@ -109,6 +110,7 @@ def _test_first(
         *_constraint_reasons(evidence),
         _money_reason(evidence, favourite, api),
         _unproven_reason(evidence, unproven),
+        *_risk_reasons(evidence, favourite, api),
     ]
     headline = _headline_test_first(evidence, favourite, api, unproven)
     return _verdict(evidence, "not-enough-evidence", favourite, headline, reasons)
@@ -150,6 +152,27 @@ def _money_reason(evidence: Evidence, best: Candidate, api: Candidate) -> Reason
         f"API, and is cheaper than it in {best.beats_api_probability:.0%} of the draws."
     )
     return Reason("cost", text, flips)
+
+
+def _risk_reasons(evidence: Evidence, best: Candidate, api: Candidate) -> list[Reason]:
+    """What a wrong choice costs on average, and when the money comes back."""
+    show = evidence.money.short
+    reasons = []
+    other = rival_of(evidence.candidates) if best.id == "api" else api
+    if other is not None and other.feasible and best.feasible:
+        text = (
+            f"Chosen now, {_name(best)} loses {show(best.expected_regret_usd)} of present value on "
+            f"average against the best choice in hindsight; {_name(other)}, "
+            f"{show(other.expected_regret_usd)}."
+        )
+        flips = evidence.measure_next[0] if evidence.measure_next else "more is known of any input"
+        reasons.append(Reason("regret", text, flips))
+    if best.id != "api" and best.payback_month is not None:
+        month = f"month {max(best.payback_month, 1):.0f} of {evidence.horizon_months}"
+        text = f"Its cumulative saving stays above zero from {month} on, in the central case."
+        flips = f"it must be given up before {month}"
+        reasons.append(Reason("payback", text, flips))
+    return reasons
 
 
 def _constraint_reasons(evidence: Evidence) -> list[Reason]:

@@ -39,6 +39,7 @@ from weighbridge.study.result import Band, BandSeries, CostLine, Fleet, OptionRe
 from weighbridge.units import MONTHS_PER_YEAR, TOKENS_PER_MTOK
 
 STEADY_MONTHS = 12
+PLACES = {"managed": "a platform", "rented": "rented GPUs", "owned": "owned GPUs"}
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,8 @@ def _result(part: _Part, hardware: Hardware, api_cash: Floats) -> OptionResult:
 
 def _label(option: Option) -> str:
     if option.id == "hybrid":
-        where = LABELS[option.hosting]
-        return f"split: {len(option.moved)} query types {where}, rest on the API"
+        n = len(option.moved)
+        return f"split: {n} query type{'s' if n != 1 else ''} on {PLACES[option.hosting]}"
     return LABELS[option.id]
 
 
