@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from weighbridge.units import InputError
+from weighbridge.usage.convert import Column, joined, packed
 from weighbridge.usage.faults import NOT_AN_OBJECT, NOT_JSON, WIDTH, Faults
+from weighbridge.usage.sources.source import QUANTITIES, Take
 
 PathKeys = tuple[str, ...]
+Paths = tuple[PathKeys, ...]
 
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 19
 
 
 @dataclass(slots=True)
 class Batch:
-    """Rows of a log as raw columns, one list a path, with the faults found while reading them."""
+    """Rows of a log as raw columns, one a take, with the faults found while reading them."""
 
     lines: NDArray[np.int64]
-    columns: Mapping[PathKeys, Sequence[Any]]
+    columns: Mapping[Paths, Column]
     raws: Sequence[bytes] | None
     faults: Faults = field(default_factory=Faults)
 
@@ -39,12 +43,12 @@ class Batch:
 class RowDecoder:
     """Decodes only the keys that some path names; everything else in a row is skipped unread."""
 
-    def __init__(self, paths: Sequence[PathKeys]) -> None:
-        self.paths = tuple(dict.fromkeys(paths))
-        self._root = _Node(self.paths)
+    def __init__(self, takes: Sequence[Take]) -> None:
+        self.takes = {take.paths: QUANTITIES[take.quantity] for take in takes}
+        self._root = _Node(tuple(dict.fromkeys(path for take in takes for path in take.paths)))
         self._lines = msgspec.json.Decoder(self._root.type)
 
-    def decode(self, data: memoryview) -> list[Any]:
+    def decode(self, data: bytes) -> list[Any]:
         """Rows of a stretch of lines; raises what msgspec raises."""
         return list(self._lines.decode_lines(data))
 
@@ -55,15 +59,16 @@ class RowDecoder:
         except msgspec.DecodeError:
             return msgspec.convert(json.loads(row), self._root.type)
 
-    def columns(self, rows: list[Any]) -> dict[PathKeys, Sequence[Any]]:
-        """One list a path."""
-        return self._root.columns(rows)
+    def columns(self, rows: list[Any]) -> dict[Paths, Sequence[Any]]:
+        """One list a take."""
+        return self.columns_of_cells(self._root.columns(rows), len(rows))
 
     def columns_of_cells(
-        self, cells: Mapping[str, Sequence[Any]], n: int
-    ) -> dict[PathKeys, Sequence[Any]]:
-        """One list a path, from the cells of each top-level column."""
-        return self._root.columns_of_cells(cells, n)
+        self, columns: Mapping[str, Sequence[Any]], n: int
+    ) -> dict[Paths, Sequence[Any]]:
+        """One list a take, from the cells of each top-level column."""
+        cells = _Cells(self._root, columns, n)
+        return {paths: cells.first_value(paths) for paths in self.takes}
 
 
 class _Node:
@@ -71,14 +76,14 @@ class _Node:
 
     def __init__(self, paths: Sequence[PathKeys]) -> None:
         heads = tuple(dict.fromkeys(path[0] for path in paths))
-        self.names = {head: f"f{index}" for index, head in enumerate(heads)}
-        self.leaves = [path[0] for path in paths if len(path) == 1]
+        names = {head: f"f{index}" for index, head in enumerate(heads)}
+        self._heads = heads
         self.nodes = {
             head: _Node([path[1:] for path in paths if len(path) > 1 and path[0] == head])
             for head in dict.fromkeys(path[0] for path in paths if len(path) > 1)
         }
-        fields = [(self.names[head], self._type_of(head), None) for head in heads]
-        renamed = {name: head for head, name in self.names.items()}
+        fields = [(names[head], self._type_of(head), None) for head in heads]
+        renamed = {name: head for head, name in names.items()}
         self.type = msgspec.defstruct("Row", fields, rename=renamed, gc=False)
         self.empty = self.type()
         self._decoder = msgspec.json.Decoder(self.type)
@@ -86,33 +91,22 @@ class _Node:
     def _type_of(self, head: str) -> Any:
         return self.nodes[head].type | str | None if head in self.nodes else Any
 
-    def columns(self, rows: Sequence[Any]) -> dict[PathKeys, Sequence[Any]]:
+    def columns(self, rows: Sequence[Any]) -> dict[str, Sequence[Any]]:
+        """Cells of each key."""
         columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
-        return self.columns_of_cells(dict(zip(self.names, columns, strict=False)), len(rows))
+        return dict(zip(self._heads, columns, strict=False))
 
-    def columns_of_cells(
-        self, cells: Mapping[str, Sequence[Any]], n: int
-    ) -> dict[PathKeys, Sequence[Any]]:
-        none = [None] * n
-        found: dict[PathKeys, Sequence[Any]] = {
-            (leaf,): cells.get(leaf, none) for leaf in self.leaves
-        }
-        for head, node in self.nodes.items():
-            for path, column in node.columns_of_objects(cells.get(head, none), n).items():
-                found[(head, *path)] = column
-        return found
+    def objects(self, cells: Sequence[Any]) -> Sequence[Any] | None:
+        """Nested objects, some of which may be missing or written as text; None: all missing."""
+        kinds = set(map(type, cells))
+        if kinds <= {type(None)}:
+            return None
+        if kinds == {self.type}:
+            return cells
+        struct, read = self.type, self._object
+        return [cell if type(cell) is struct else read(cell) for cell in cells]
 
-    def columns_of_objects(self, objects: Sequence[Any], n: int) -> dict[PathKeys, Sequence[Any]]:
-        """Columns of nested objects, some of which may be missing or written as text."""
-        kinds = set(map(type, objects))
-        if kinds == {type(None)}:
-            return self.columns_of_cells({}, n)
-        if kinds != {self.type}:
-            struct, read = self.type, self.row
-            objects = [cell if type(cell) is struct else read(cell) for cell in objects]
-        return self.columns(objects)
-
-    def row(self, cell: Any) -> Any:
+    def _object(self, cell: Any) -> Any:
         """A nested object, also where it is written as text, as in a CSV export."""
         if cell is None:
             return self.empty
@@ -122,6 +116,41 @@ class _Node:
             return msgspec.convert(cell, self.type)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return self.empty
+
+
+class _Cells:
+    """Columns of some rows; nested objects are opened when a path through them is asked for."""
+
+    def __init__(self, root: _Node, columns: Mapping[str, Sequence[Any]], n: int) -> None:
+        self._n = n
+        self._opened: dict[PathKeys, tuple[_Node, Mapping[str, Sequence[Any]]]] = {
+            (): (root, columns)
+        }
+
+    def first_value(self, paths: Paths) -> Sequence[Any]:
+        """Values of the first path that holds one, row by row."""
+        first: Sequence[Any] | None = None
+        for path in paths:
+            other = self._column(path)
+            if first is None:
+                first = other
+            elif other is not None:
+                first = [
+                    b if a is None or a == "" else a for a, b in zip(first, other, strict=True)
+                ]
+            if first is not None and None not in first and "" not in first:
+                break
+        return [None] * self._n if first is None else first
+
+    def _column(self, path: PathKeys) -> Sequence[Any] | None:
+        return self._open(path[:-1])[1].get(path[-1])
+
+    def _open(self, path: PathKeys) -> tuple[_Node, Mapping[str, Sequence[Any]]]:
+        if path not in self._opened:
+            node, cells = self._open(path[:-1])[0].nodes[path[-1]], self._column(path)
+            objects = None if cells is None else node.objects(cells)
+            self._opened[path] = node, {} if objects is None else node.columns(objects)
+        return self._opened[path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +179,39 @@ class LinesTask:
             if line.strip():
                 yield number, line.rstrip(b"\r")
 
+    def pieces(self) -> Iterator[bytes]:
+        """Whole lines, a little at a time, so that a piece's rows stay in the processor's cache."""
+        with self._open() as stream:
+            left, held = self.length or len(self.data or b""), b""
+            while left and (block := stream.read(min(PIECE_BYTES, left))):
+                left -= len(block)
+                cut = block.rfind(b"\n") + 1 if left else len(block)
+                if cut:
+                    yield held + block[:cut]
+                    held = block[cut:]
+                else:
+                    held += block
+            if held:
+                yield held
+
+    def _open(self) -> IO[bytes]:
+        if self.data is not None:
+            return io.BytesIO(self.data)
+        assert self.file is not None
+        stream = self.file.open("rb", buffering=0)
+        stream.seek(self.offset)
+        return stream
+
     def batch(self, decoder: RowDecoder, where: str) -> Batch:
         """Decode at once, and line by line where some line is not what it should be."""
-        data = self.read()
-        check_utf8(data, self.first_line, where)
-        columns, n_rows = _at_once(data, decoder)
+        try:
+            columns, n_rows = _at_once(self.pieces(), decoder)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            n_rows = -1
         if n_rows == self.n_lines:
             lines = np.arange(self.first_line, self.first_line + self.n_lines, dtype=np.int64)
             return Batch(lines, columns, _Lazy(self))
+        check_utf8(self.read(), self.first_line, where)
         return self.batch_by_line(decoder)
 
     def batch_by_line(self, decoder: RowDecoder) -> Batch:
@@ -165,20 +219,18 @@ class LinesTask:
         return _slowly(list(self.rows()), decoder)
 
 
-def _at_once(data: bytes, decoder: RowDecoder) -> tuple[dict[PathKeys, list[Any]], int]:
-    """Columns of a stretch of lines, piece by piece so that a piece's rows stay in cache."""
-    columns: dict[PathKeys, list[Any]] = {path: [] for path in decoder.paths}
-    view, at, n_rows = memoryview(data), 0, 0
-    while at < len(data):
-        end = data.find(b"\n", at + PIECE_BYTES) + 1 or len(data)
-        try:
-            rows = decoder.decode(view[at:end])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return columns, -1
-        for path, column in decoder.columns(rows).items():
-            columns[path].extend(column)
-        n_rows, at = n_rows + len(rows), end
-    return columns, n_rows
+def _at_once(pieces: Iterator[bytes], decoder: RowDecoder) -> tuple[dict[Paths, Column], int]:
+    """Columns of whole lines and their rows; raises where a line is not what it should be."""
+    found: dict[Paths, list[Column]] = {paths: [] for paths in decoder.takes}
+    n_rows = 0
+    for piece in pieces:
+        if not piece.isascii():
+            piece.decode()
+        rows = decoder.decode(piece)
+        n_rows += len(rows)
+        for paths, column in decoder.columns(rows).items():
+            found[paths].append(packed(column, decoder.takes[paths]))
+    return {paths: joined(columns) for paths, columns in found.items()}, n_rows
 
 
 class MisalignedError(Exception):

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -28,7 +28,7 @@ from weighbridge.usage.faults import (
     TOO_LARGE,
     Faults,
 )
-from weighbridge.usage.sources.source import MICROSECONDS_PER_UNIT
+from weighbridge.usage.sources.source import MICROSECONDS_PER_UNIT, Kind
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -62,18 +62,61 @@ def nothing(n: int) -> Numbers:
     return Numbers(np.zeros(n, dtype=np.int64), np.ones(n, dtype=bool))
 
 
-def _inferred(values: Sequence[Any]) -> pa.Array | None:
+# An array only where `to_pylist` gives back the very same values.
+Column: TypeAlias = Sequence[Any] | pa.Array
+_EXACT = (pa.string(), pa.int64(), pa.null())
+
+
+def packed(values: Sequence[Any], kind: Kind) -> Column:
+    """The values as an array if that loses nothing, not even how a number was written."""
+    if kind in {"text", "instant"}:
+        try:
+            return pa.array(values, pa.string())
+        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
+            pass
+    array = _inferred(values)
+    if array is None:
+        return values
+    if pa.types.is_float64(array.type):
+        return array if set(map(type, values)) <= {float, type(None)} else values
+    return array if array.type in _EXACT else values
+
+
+def joined(pieces: Sequence[Column]) -> Column:
+    """Pieces of one column as one."""
+    arrays = [piece for piece in pieces if isinstance(piece, pa.Array)]
+    kinds = {array.type for array in arrays if not pa.types.is_null(array.type)}
+    if len(arrays) == len(pieces) and len(kinds) <= 1:
+        kind = kinds.pop() if kinds else pa.null()
+        return pa.concat_arrays([array.cast(kind) for array in arrays])
+    return [value for piece in pieces for value in plain(piece)]
+
+
+def plain(column: Column) -> Sequence[Any]:
+    """The values of a column as Python has them."""
+    return column.to_pylist() if isinstance(column, pa.Array) else column
+
+
+def _inferred(values: Column) -> pa.Array | None:
+    if isinstance(values, pa.Array):
+        return values
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, pa.ArrowNotImplementedError):
+    except (
+        pa.ArrowInvalid,
+        pa.ArrowTypeError,
+        pa.ArrowNotImplementedError,
+        OverflowError,
+        UnicodeEncodeError,
+    ):
         return None
 
 
 def _one_by_one(
-    values: Sequence[Any], parse: Callable[[Any], Any], faults: Faults, quantity: str
+    values: Column, parse: Callable[[Any], Any], faults: Faults, quantity: str
 ) -> list[Any]:
     parsed: list[Any] = []
-    for row, value in enumerate(values):
+    for row, value in enumerate(plain(values)):
         try:
             parsed.append(None if value is None or value == "" else parse(value))
         except FaultyValueError as fault:
@@ -82,16 +125,20 @@ def _one_by_one(
     return parsed
 
 
-def to_text(values: Sequence[Any], faults: Faults, quantity: str) -> pa.Array:
+def to_text(values: Column, faults: Faults, quantity: str) -> pa.Array:
     """A text column; empty text is no text."""
     try:
-        texts = pa.array(values, pa.string())
+        texts = values if _is_text(values) else pa.array(plain(values), pa.string())
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
         texts = pa.array(_one_by_one(values, _text, faults, quantity), pa.string())
     blank = pc.equal(pc.binary_length(texts), 0)
     if pc.any(blank).as_py():
         texts = pc.if_else(blank, pa.scalar(None, pa.string()), texts)
     return texts
+
+
+def _is_text(values: Column) -> bool:
+    return isinstance(values, pa.Array) and pa.types.is_string(values.type)
 
 
 def _text(value: Any) -> str:
@@ -112,7 +159,7 @@ def _split(array: pa.Array, dtype: type) -> Numbers:
     return Numbers(filled.to_numpy(zero_copy_only=False).astype(dtype, copy=False), empty)
 
 
-def to_counts(values: Sequence[Any], faults: Faults, quantity: str) -> Numbers:
+def to_counts(values: Column, faults: Faults, quantity: str) -> Numbers:
     """A column of token or other counts."""
     array = _inferred(values)
     if array is not None and pa.types.is_null(array.type):
@@ -157,7 +204,7 @@ def _number(value: Any) -> Decimal:
     return number
 
 
-def _floats(values: Sequence[Any], faults: Faults, quantity: str) -> Numbers:
+def _floats(values: Column, faults: Faults, quantity: str) -> Numbers:
     array = _inferred(values)
     if array is not None and pa.types.is_null(array.type):
         return nothing(len(values))
@@ -184,15 +231,13 @@ def _floats_from_text(array: pa.Array | None) -> pa.Array | None:
         return None
 
 
-def to_seconds(
-    values: Sequence[Any], faults: Faults, quantity: str, seconds_per_unit: float
-) -> Numbers:
+def to_seconds(values: Column, faults: Faults, quantity: str, seconds_per_unit: float) -> Numbers:
     """A column of durations [s]."""
     numbers = _floats(values, faults, quantity)
     return Numbers(numbers.values * seconds_per_unit, numbers.empty)
 
 
-def to_pico_usd(values: Sequence[Any], faults: Faults, quantity: str) -> Numbers:
+def to_pico_usd(values: Column, faults: Faults, quantity: str) -> Numbers:
     """A column of costs [10^-12 USD], rounded half to even."""
     numbers = _floats(values, faults, quantity)
     large = ~(np.abs(numbers.values) < MOST_USD)
@@ -210,7 +255,7 @@ class Clock:
     start_us: int = 0
 
 
-def to_instants(values: Sequence[Any], faults: Faults, quantity: str, clock: Clock) -> Numbers:
+def to_instants(values: Column, faults: Faults, quantity: str, clock: Clock) -> Numbers:
     """A column of instants [us since 1970 UTC]."""
     array = _inferred(values)
     if array is not None and pa.types.is_null(array.type):

@@ -136,12 +136,11 @@ class _Hashing(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        self.digest.update(data)
-        self.n_bytes += len(data)
+        n_bytes = int(self._stream.readinto(buffer))
+        self.digest.update(buffer[:n_bytes])
+        self.n_bytes += n_bytes
         self._on_bytes(self._told())
-        return len(data)
+        return n_bytes
 
 
 @dataclass(slots=True)
@@ -178,13 +177,13 @@ class Reading:
             raise InputError(self.file.name, "", str(fault), "export the file again") from fault
 
     def _text_tasks(self) -> Iterator[Task]:
-        with self.file.path.open("rb") as raw:
+        with self.file.path.open("rb", buffering=0) as raw:
             raw.seek(0)  # where /dev/fd shares one position
             stream, packed = _unpacked(raw)
             hashing = _Hashing(stream, raw.tell, self.on_bytes)
             plain = None if packed or self.file.is_stdin else self.file.path
             before = os.fstat(raw.fileno())
-            with io.BufferedReader(hashing, MIB) as text:
+            with io.BufferedReader(hashing, MIB // 4) as text:
                 self._check_start(text)
                 yield from self._cut(text, plain)
                 while text.read(MIB):
@@ -240,7 +239,10 @@ class Reading:
 
     def _line_tasks(self, text: Any, plain: Path | None) -> Iterator[Task]:
         waiting: LinesTask | None = None
-        for line, n_lines, offset, data in self._stretches(text):
+        n_bytes = (
+            CHUNK_BYTES if plain is None else MIB
+        )  # few enough to stay in cache if not sent on
+        for line, n_lines, offset, data in self._stretches(text, n_bytes):
             if not self.names:
                 self.names = _keys_of(data.split(b"\n", 100)[:100])
             if plain is None:
@@ -254,7 +256,7 @@ class Reading:
         if waiting is not None:
             yield waiting
 
-    def _stretches(self, text: Any) -> Iterator[tuple[int, int, int, bytes]]:
+    def _stretches(self, text: Any, n_bytes: int) -> Iterator[tuple[int, int, int, bytes]]:
         """Stretches of whole lines of at most 8 MiB; longer lines become rejects.
 
         Each with the number of its first line, its lines and where it begins in the file.
@@ -263,7 +265,7 @@ class Reading:
         if text.peek(3)[:3] == b"\xef\xbb\xbf":
             offset += len(text.read(3))
         while True:
-            block = text.read(CHUNK_BYTES - len(held))
+            block = text.read(min(n_bytes, CHUNK_BYTES - len(held)))
             held += block
             if not held:
                 return

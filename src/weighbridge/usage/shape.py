@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,19 +103,6 @@ class _Reading:
         """Whether the source holds this quantity."""
         return quantity in self._takes
 
-    def raw(self, take: Take) -> Sequence[Any]:
-        """Values of the first path that holds one, row by row."""
-        columns = [self.batch.columns[path] for path in take.paths]
-        if len(columns) == 1:
-            return columns[0]
-        first, *others = [one for one in columns if not _is_empty(one)] or columns[:1]
-        for other in others:
-            if None in first or "" in first:
-                first = [
-                    b if a is None or a == "" else a for a, b in zip(first, other, strict=True)
-                ]
-        return first
-
     def text(self, quantity: str) -> pa.Array:
         """A text column, its words translated where the source has its own."""
         if quantity in self.plan.constants:
@@ -123,7 +110,7 @@ class _Reading:
         if quantity not in self._takes:
             return pa.nulls(self.batch.n, pa.string())
         take = self._takes[quantity]
-        texts = to_text(self.raw(take), self.faults, quantity)
+        texts = to_text(self.batch.columns[take.paths], self.faults, quantity)
         if quantity in self.plan.source.words:
             texts = self._translated(texts, quantity)
         if take.required:
@@ -156,7 +143,7 @@ class _Reading:
         return numbers
 
     def _converted(self, take: Take) -> Numbers:
-        values, kind = self.raw(take), QUANTITIES[take.quantity]
+        values, kind = self.batch.columns[take.paths], QUANTITIES[take.quantity]
         if kind == "count":
             return to_counts(values, self.faults, take.quantity)
         if kind == "usd":
@@ -171,10 +158,6 @@ class _Reading:
     def _note_missing(self, quantity: str, empty: Mask) -> None:
         if empty.any():
             self.faults.add(np.flatnonzero(empty), quantity, MISSING)
-
-
-def _is_empty(column: Sequence[Any]) -> bool:
-    return set(map(type, column)) <= {type(None)}
 
 
 def shape(batch: Batch, plan: Plan, prices: Prices) -> Shaped:

@@ -107,7 +107,7 @@ class _Worker:
         """Decode, check and price a stretch, and stage its rows as an Arrow file."""
         decoder = self._decoders.get(plan.source.takes)
         if decoder is None:
-            decoder = RowDecoder([path for take in plan.source.takes for path in take.paths])
+            decoder = RowDecoder(plan.source.takes)
             self._decoders[plan.source.takes] = decoder
         with _no_collection():
             shaped = self._shaped(task, decoder, plan, name)
