@@ -132,13 +132,16 @@ class _Cells:
         first: Sequence[Any] | None = None
         for path in paths:
             other = self._column(path)
-            if first is None:
-                first = other
-            elif other is not None:
+            if other is None or (n_none := other.count(None)) == self._n:
+                continue
+            if first is not None:
                 first = [
                     b if a is None or a == "" else a for a, b in zip(first, other, strict=True)
                 ]
-            if first is not None and None not in first and "" not in first:
+                n_none = first.count(None)
+            else:
+                first = other
+            if n_none == 0 and "" not in first:
                 break
         return [None] * self._n if first is None else first
 

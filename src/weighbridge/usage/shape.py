@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ from weighbridge.usage.store import SCHEMA
 
 CLOCK_SKEW_US = 300 * 10**6  # two machines' clocks may differ; more than this is a wrong date
 OLDEST_US = 1_420_070_400 * 10**6  # 2015-01-01: before it, a unit was mistaken
+_MOST_COUNTED = 1 << 20
 MOST_PICO_USD = 10**18 - 1  # what decimal(18, 12) holds
 
 GATEWAY_CACHE = "gateway-cache"  # the target of what a gateway answered from its own cache
@@ -328,10 +330,12 @@ def _price_keys(columns: Mapping[str, Any], where: Ints) -> tuple[list[PriceKey]
     code = np.zeros(len(where), dtype=np.int64)
     words: list[list[str | None]] = []
     for name in ("provider", "model", "service_tier"):
-        coded = columns[name].take(pa.array(where)).dictionary_encode(null_encoding="encode")
+        column = columns[name]
+        used = column if len(where) == len(column) else column.take(pa.array(where))
+        coded = used.dictionary_encode(null_encoding="encode")
         words.append(coded.dictionary.to_pylist())
         code = code * len(words[-1]) + coded.indices.to_numpy(zero_copy_only=False)
-    found, index = np.unique(code, return_inverse=True)
+    found, index = _ranked(code, math.prod(map(len, words)))
     n_models, n_tiers = len(words[1]), len(words[2])
     keys = [
         PriceKey(
@@ -341,7 +345,17 @@ def _price_keys(columns: Mapping[str, Any], where: Ints) -> tuple[list[PriceKey]
         )
         for one in found.tolist()
     ]
-    return keys, index.astype(np.int64)
+    return keys, index
+
+
+def _ranked(code: Ints, n_codes: int) -> tuple[Ints, Ints]:
+    """Codes that occur, in order, and which of them each is; sorts only where they are many."""
+    if n_codes > _MOST_COUNTED:
+        found, index = np.unique(code, return_inverse=True)
+        return found, index.astype(np.int64)
+    occurs = np.zeros(n_codes, dtype=bool)
+    occurs[code] = True
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[code]
 
 
 def _rejects(batch: Batch) -> tuple[Mask, tuple[Reject, ...]]:
