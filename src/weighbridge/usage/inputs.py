@@ -375,7 +375,7 @@ class Reading:
 
 
 def _n_newlines(data: bytes) -> int:
-    """As `data.count` says, five times as fast."""
+    """What `data.count` says, in less than half its time."""
     return int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE))
 
 
