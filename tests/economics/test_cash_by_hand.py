@@ -167,12 +167,12 @@ def test_committed_units_count_input_beside_output(world, query_type):
 def test_committed_price_is_locked_for_each_term(world):
     table = world(
         api_price_change_frac_per_year=TEN_PERCENT_LESS_A_MONTH,
-        api_price_ratio=0.5,
+        api_price_ratio=0.5,  # neither this nor a discount on tokens touches a quoted price
         api_discount_frac=0.2,
         settings=Settings(6, commitment=offer(3)),
     ).table(COMMITTED)
-    # 7,200 x 0.5 x 0.8 = 2,880; the second term at 0.9^3
-    assert_rows(table, {"committed throughput": [2880] * 3 + [2880 * 0.729] * 3})
+    # the second term at 0.9^3
+    assert_rows(table, {"committed throughput": [7200] * 3 + [7200 * 0.729] * 3})
 
 
 def test_committed_units_follow_growth_and_keep_their_egress_and_wrapper(world):
@@ -500,8 +500,19 @@ def test_owned_gpus_by_hand(world):
         table,
         {
             "API tokens until go-live": [1000, 0, 0, 0],
-            "GPU and server purchase": [12_000] * 4,
-            "resale of GPUs and servers": [0, 0, 0, -12_000],  # 4 GPUs at 3,000
+            # ordered at the start for go-live in month 2, when two replicas are needed
+            "GPU and server purchase": [24_000, 0, 12_000, 12_000],
+            # a quarter of the price is left at 36 months; these are 4, 2 and 1 months old
+            "resale of GPUs and servers": [
+                0,
+                0,
+                0,
+                -(
+                    24_000 * 0.25 ** (4 / 36)
+                    + 12_000 * 0.25 ** (2 / 36)
+                    + 12_000 * 0.25 ** (1 / 36)
+                ),
+            ],
             "electricity and cooling": [0, 144, 216, 288],
             "colocation": [0, 300, 450, 600],
             "hardware maintenance": [0, 100, 150, 200],
@@ -538,7 +549,8 @@ def test_obsolescence_takes_its_share_of_the_resale_value(world):
         obsolescence_loss_frac=0.6,
         settings=Settings(2),
     ).table(OWNED)
-    assert table["resale of GPUs and servers"] == pytest.approx([0, -200])
+    left = 1000 * 0.5 ** (2 / 36) * 0.4  # two months old, and 60 % of that is lost
+    assert table["resale of GPUs and servers"] == pytest.approx([0, -left])
 
 
 # --- hybrid ---------------------------------------------------------------------------------------

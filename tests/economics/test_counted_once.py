@@ -177,13 +177,14 @@ def test_profit_and_loss_over_a_life_sums_to_the_cash(world, years, months, resi
 def test_profit_and_loss_spreads_the_purchase_and_books_the_loss_on_resale(world):
     place = world(
         gpu_purchase_usd_per_gpu=48_000,  # 1,000 a month over four years
-        residual_value_frac=0.5,  # 24,000 for what still stands at 42,000
+        residual_value_frac=0.5,  # at three years; at half a year 0.5^(1/6) of the price
         storage_gb=1,
         storage_usd_per_gb_month=7,
         settings=Settings(6),
     )
     pnl = profit_and_loss_usd(place.lines(OWNED), 48, 6)
-    assert pnl.tolist() == pytest.approx([1007] * 5 + [1007 + 18_000])
+    loss = 42_000 - 48_000 * 0.5 ** (6 / 36)  # 42,000 still stand on the books
+    assert pnl.tolist() == pytest.approx([1007] * 5 + [1007 + loss])
 
 
 def test_profit_and_loss_books_a_gain_where_resale_beats_the_book(world):
@@ -194,7 +195,7 @@ def test_profit_and_loss_books_a_gain_where_resale_beats_the_book(world):
         settings=Settings(12),
     )
     pnl = profit_and_loss_usd(place.lines(OWNED), 12, 12)
-    assert pnl.tolist() == pytest.approx([100] * 11 + [100 - 300])
+    assert pnl.tolist() == pytest.approx([100] * 11 + [100 - 1200 * 0.25 ** (12 / 36)])
 
 
 def test_without_capital_profit_and_loss_is_the_cash(world):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from weighbridge.economics.cashflow import payback_month
-from weighbridge.economics.fleet import Sizing, replaced_purchases
+from weighbridge.economics.fleet import Sizing, purchases
 from weighbridge.economics.lines import Line
 from weighbridge.economics.options import Commitment, Option, Settings
 from weighbridge.economics.timeline import calendar, elapsed
@@ -78,7 +78,7 @@ def test_the_share_of_each_month_after_an_instant(instant):
 
 def test_what_wears_out_twice_is_bought_three_times():
     owned = np.array([4.0, 4.0, 5.0, 5.0, 5.0])
-    assert replaced_purchases(owned, 2).tolist() == [4.0, 0.0, 5.0, 0.0, 5.0]
+    assert purchases(owned, 2).n_bought_gpus.tolist() == [4.0, 0.0, 5.0, 0.0, 5.0]
 
 
 def test_payback_is_counted_from_the_last_time_the_saving_was_under_water():
@@ -111,11 +111,12 @@ def test_reserved_gpus_are_owed_to_the_end_of_their_term(world):
     assert owed.tolist() == pytest.approx([720, 360, 0, 720, 360, 0])
 
 
-def test_a_yearly_minimum_is_owed_to_the_end_of_its_year_whatever_is_chosen(world):
-    place = world(api_commitment_usd_per_year=1200, settings=Settings(14))
-    for option in (API, MANAGED):
-        owed = commitments_usd(place.case, place.lines(option))
-        assert owed.tolist() == pytest.approx([*range(1100, -1, -100), 1100, 1000])
+def test_a_yearly_minimum_is_owed_until_spend_has_drawn_it_down(world):
+    place = world(api_commitment_usd_per_year=2500, settings=Settings(14))
+    owed = commitments_usd(place.case, place.lines(API))  # 1,000 a month is spent
+    assert owed.tolist() == pytest.approx([1500, 500, *[0] * 10, 1500, 500])
+    moved = commitments_usd(place.case, place.lines(MANAGED))  # nothing is, once all has moved
+    assert moved.tolist() == pytest.approx([*[2500] * 11, 0, 2500, 2500])
 
 
 def test_committed_throughput_is_owed_for_its_term(world):
@@ -127,7 +128,7 @@ def test_committed_throughput_is_owed_for_its_term(world):
     assert not commitments_usd(by_the_hour.case, by_the_hour.lines(COMMITTED)).any()
 
 
-def test_giving_up_loses_the_hardware_less_its_resale_and_the_work_of_moving_back(world):
+def test_giving_up_writes_off_hardware_above_its_resale_and_costs_the_way_back(world):
     place = world(
         gpu_purchase_usd_per_gpu=1000,
         residual_value_frac=0.25,
@@ -138,7 +139,10 @@ def test_giving_up_loses_the_hardware_less_its_resale_and_the_work_of_moving_bac
         settings=Settings(3),
     )
     lost = cancellation_usd(place.case, OWNED, place.lines(OWNED))
-    assert lost.tolist() == pytest.approx([750, 3750, 3750])
+    above_resale = [1000 * ((1 - age / 48) - 0.25 ** (age / 36)) for age in (1, 2, 3)]
+    way_back = [0, 3000, 3000]  # from go-live on
+    expected = [max(a, 0) + b for a, b in zip(above_resale, way_back, strict=True)]
+    assert lost.tolist() == pytest.approx(expected)
     lost = cancellation_usd(place.case, RENTED, place.lines(RENTED))
     assert lost.tolist() == pytest.approx([0, 3000, 3000])
     assert not cancellation_usd(place.case, API, place.lines(API)).any()
@@ -189,4 +193,5 @@ def test_a_yearly_minimum_is_owed_beside_committed_throughput(world):
 def test_giving_up_loses_only_hardware_that_still_stands(world):
     place = world(gpu_purchase_usd_per_gpu=1000, depreciation_years=0.5, settings=Settings(12))
     lost = cancellation_usd(place.case, OWNED, place.lines(OWNED))
-    assert lost.tolist() == pytest.approx([1000] * 12)
+    once = [1000 * (1 - age / 6) for age in range(1, 7)]
+    assert lost.tolist() == pytest.approx(once * 2)  # bought again after half a year

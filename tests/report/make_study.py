@@ -242,7 +242,7 @@ TYPES = (
     ("legal / contracts / review", "no", "stay", 4_900.0, 0.0, 0.08),
     ("hr / screening / rank_cv", "unknown", "must-move", 2_100.0, -640.0, 0.05),
     ("bi / sql / generate", "no", "stay", 1_650.0, 0.0, 0.04),
-    ("(unassigned)", "unknown", "blocked", 900.0, 0.0, 0.03),
+    ("(unassigned)", "unknown", "stay", 900.0, 0.0, 0.03),
 )
 
 
@@ -267,9 +267,6 @@ def make_type_verdicts():
             "residency",
             "Personal data of applicants must stay in the EU.",
             "the provider offers an EU endpoint",
-        ),
-        "blocked": Reason(
-            "no-type", "Requests carry no feature or template.", "clients name their template"
         ),
     }
     return tuple(

@@ -15,9 +15,11 @@ import numpy as np
 from weighbridge.economics.distributions import Floats
 from weighbridge.economics.inputs import Inputs
 from weighbridge.economics.lines import Line
-from weighbridge.economics.timeline import Deployment, Paths, one_month
+from weighbridge.economics.timeline import Deployment, Paths, calendar, one_month
 from weighbridge.economics.workload import Slice
 from weighbridge.units import HOURS_PER_DAY, MONTHS_PER_YEAR, SECONDS_PER_HOUR
+
+RESALE_AGE_MONTHS = 36.0  # age at which `residual_value_frac` is stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,9 @@ class Fleet:
         fresh = s.fresh_input_tokens + s.cache_read_tokens * kept
         work = v["input_token_work_ratio"] * fresh + s.output_tokens
         seconds = v.fixed("hours_per_month") * SECONDS_PER_HOUR
-        active = v["operating_hours_per_day"] / HOURS_PER_DAY
+        # A rhythm already says when traffic comes; without one it is spread over the hours on.
+        on = HOURS_PER_DAY if s.has_rhythm else v["operating_hours_per_day"]
+        active = on / HOURS_PER_DAY
         volume = v["demand_multiplier_ratio"] * v["tokens_behind_spend_ratio"]
         answers = volume * v["tokens_per_answer_ratio"]
         return np.asarray(answers * work / (seconds * active))
@@ -125,8 +129,11 @@ def rented_lines(fleet: Fleet, deployment: Deployment) -> list[Line]:
     plain = rate * (1 - reserved_frac - spot_frac)
     rents = [Line("GPU rent, on demand", "gpus", plain, on_demand)]
     if not v.is_zero("reserved_frac"):
-        scale = rate * reserved_frac * (1 - v["reserved_discount_frac"])
-        rents.append(Line("GPU rent, reserved", "gpus", scale, kept * paths.reserved_price))
+        always = v["gpu_usd_per_gpu_hour"] * v["n_gpus_per_replica"] * v.fixed("hours_per_month")
+        scale = always * reserved_frac * (1 - v["reserved_discount_frac"])
+        term = round(v.fixed("reserved_term_months"))
+        owed = most_of_term(kept, term) * deployment.started * paths.reserved_price
+        rents.append(Line("GPU rent, reserved", "gpus", scale, owed))
     if not v.is_zero("spot_frac"):
         extra = 1 + v["spot_extra_capacity_frac"]
         scale = rate * spot_frac * (1 - v["spot_discount_frac"]) * extra
@@ -137,6 +144,20 @@ def rented_lines(fleet: Fleet, deployment: Deployment) -> list[Line]:
         for r in rents
     ]
     return [*rents, *around, storage_line(v, deployment)]
+
+
+def most_of_term(kept: Floats, term_months: int) -> Floats:
+    """The most that any month of a term needs, owed in all of them.
+
+    Examples
+    --------
+    >>> most_of_term(np.array([1.0, 3.0, 2.0, 1.0]), 2).tolist()
+    [3.0, 3.0, 2.0, 2.0]
+    """
+    owed = np.empty_like(kept)
+    for start in range(0, len(kept), term_months):
+        owed[start : start + term_months] = kept[start : start + term_months].max(axis=0)
+    return owed
 
 
 def storage_line(v: Inputs, deployment: Deployment) -> Line:
@@ -159,39 +180,70 @@ def managed_lines(fleet: Fleet, deployment: Deployment) -> list[Line]:
     ]
 
 
-def owned_gpus(fleet: Fleet) -> Floats:
-    """GPUs owned in each month: bought ahead, never fewer, shape (horizon,) + S."""
-    most = np.maximum.accumulate(fleet.n_replicas, axis=0)
-    return np.asarray(most * fleet.inputs["n_gpus_per_replica"])
+@dataclass(frozen=True)
+class Vintages:
+    """GPUs bought in each month, and those in service after it; shape (horizon,) + S each."""
+
+    n_bought_gpus: Floats
+    n_owned_gpus: Floats
+
+    def left_frac(self, residual_value_frac: Floats) -> Floats:
+        """Value at the end of the horizon as a share of its price, by month of purchase.
+
+        Falls by the same share each month, through the resale value at three years of age.
+        """
+        horizon = len(self.n_bought_gpus)
+        ages = calendar(horizon, self.n_bought_gpus.ndim - 1)[::-1] + 1
+        return np.asarray(residual_value_frac ** (ages / RESALE_AGE_MONTHS))
 
 
-def replaced_purchases(owned: Floats, life_months: int) -> Floats:
-    """GPUs bought in each month: growth, and what wore out `life_months` after it was bought.
+def purchases(n_needed_gpus: Floats, life_months: int) -> Vintages:
+    """Buy what is missing in each month; what was bought wears out after `life_months`.
 
     Examples
     --------
-    >>> replaced_purchases(np.array([2.0, 2.0, 3.0, 3.0]), 2).tolist()
+    >>> purchases(np.array([2.0, 2.0, 3.0, 1.0]), 2).n_bought_gpus.tolist()
     [2.0, 0.0, 3.0, 0.0]
     """
-    bought = np.diff(owned, axis=0, prepend=0.0)
-    for month in range(life_months, owned.shape[0]):
-        bought[month] += bought[month - life_months]
-    return bought
+    bought, owned = np.zeros_like(n_needed_gpus), np.zeros_like(n_needed_gpus)
+    alive = np.zeros_like(n_needed_gpus[0])
+    for month, need in enumerate(n_needed_gpus):
+        if month >= life_months:
+            alive = alive - bought[month - life_months]
+        bought[month] = np.maximum(need - alive, 0.0)
+        alive = alive + bought[month]
+        owned[month] = alive
+    return Vintages(bought, owned)
+
+
+def owned_vintages(fleet: Fleet, deployment: Deployment) -> Vintages:
+    """Purchases for one fleet: the first order is for the demand at go-live, placed at the start.
+
+    Growth is bought in the month that needs it: the wait for later hardware is not modelled.
+    """
+    v = fleet.inputs
+    serving = np.where(deployment.live > 0, fleet.n_replicas, 0.0)
+    needed = np.where(serving > 0, serving, _first_positive(serving)) * v["n_gpus_per_replica"]
+    return purchases(needed, round(v.fixed("depreciation_years") * MONTHS_PER_YEAR))
+
+
+def _first_positive(rows: Floats) -> Floats:
+    """First value above zero along the months, 0 where there is none; shape S."""
+    first = np.argmax(rows > 0, axis=0)
+    return np.asarray(np.take_along_axis(rows, first[None], axis=0)[0])
 
 
 def owned_lines(fleet: Fleet, deployment: Deployment) -> list[Line]:
     """Purchase, power, cooling, hosting, maintenance, resale, and what stands around the GPUs."""
     v = fleet.inputs
-    owned = owned_gpus(fleet)
-    bought = replaced_purchases(owned, round(v.fixed("depreciation_years") * MONTHS_PER_YEAR))
-    running = owned * deployment.started
+    vintages = owned_vintages(fleet, deployment)
+    running = vintages.n_owned_gpus * deployment.started
     price = v["gpu_purchase_usd_per_gpu"] + v["server_usd_per_gpu"]
     power = v["gpu_power_kw"] * v["pue_ratio"]
     kwh = power * _fleet_hours(v) * v["electricity_usd_per_kwh"]
     upkeep = price * v["hardware_maintenance_frac_per_year"] / MONTHS_PER_YEAR
-    resale = v["residual_value_frac"] * (
-        1 - v["hardware_obsolete_event"] * v["obsolescence_loss_frac"]
-    )
+    kept = 1 - v["hardware_obsolete_event"] * v["obsolescence_loss_frac"]
+    left = (vintages.n_bought_gpus * vintages.left_frac(v["residual_value_frac"])).sum(axis=0)
     last = one_month(deployment.months.size, deployment.months)
     network = (
         price
@@ -199,14 +251,8 @@ def owned_lines(fleet: Fleet, deployment: Deployment) -> list[Line]:
         / (v.fixed("depreciation_years") * MONTHS_PER_YEAR)
     )
     return [
-        Line("GPU and server purchase", "gpus", price, bought, capital=True),
-        Line(
-            "resale of GPUs and servers",
-            "gpus",
-            -price * resale,
-            owned[-1] * last,
-            capital=True,
-        ),
+        Line("GPU and server purchase", "gpus", price, vintages.n_bought_gpus, capital=True),
+        Line("resale of GPUs and servers", "gpus", -price * kept, left * last, capital=True),
         Line("electricity and cooling", "power and hosting", kwh, running),
         Line("colocation", "power and hosting", power * v["hosting_usd_per_kw_month"], running),
         Line("hardware maintenance", "power and hosting", upkeep, running),

@@ -14,8 +14,8 @@ from weighbridge.economics.fleet import (
     Fleet,
     Sizing,
     managed_lines,
-    owned_gpus,
     owned_lines,
+    owned_vintages,
     rented_lines,
 )
 from weighbridge.economics.inputs import Inputs
@@ -56,14 +56,18 @@ class Commitment:
     ----------
     usd_per_unit_hour : float
     input_tokens_per_min, output_tokens_per_min : float
-        What one unit serves.
+        What one unit serves: all input or all output, both draw on one capacity.
     term_months : int
+    n_min_units, n_step_units : float
+        Fewest units sold, and the step above them.
     """
 
     usd_per_unit_hour: float
     input_tokens_per_min: float
     output_tokens_per_min: float
     term_months: int
+    n_min_units: float = 1.0
+    n_step_units: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +333,8 @@ def committed_units(case: Case, offer: Commitment) -> Floats:
     per_unit = (
         inputs / offer.input_tokens_per_min + whole.output_tokens / offer.output_tokens_per_min
     )
-    units = np.ceil(np.asarray(peak * per_unit * case.paths.demand))
+    need = np.asarray(peak * per_unit * case.paths.demand)
+    units = np.maximum(np.ceil(need / offer.n_step_units) * offer.n_step_units, offer.n_min_units)
     for start in range(0, len(units), offer.term_months or len(units)):
         term = units[start : start + offer.term_months]
         np.maximum.accumulate(term, axis=0, out=term)
@@ -347,8 +352,8 @@ def committed_lines(case: Case) -> list[Line]:
     renewals = np.floor(months / term) * term if term else months
     price = compounded(v["api_price_change_frac_per_year"], renewals)
     rate = offer.usd_per_unit_hour * v.fixed("hours_per_month")
-    scale = rate * v["api_price_ratio"] * (1 - v["api_discount_frac"])
-    bill = [Line("committed throughput", "tokens", scale, committed_units(case, offer) * price)]
+    units = committed_units(case, offer) * price
+    bill = [Line("committed throughput", "tokens", np.asarray(rate), units)]
     others = [x for x in api_lines(case, case.workload.whole, None) if x.category != "tokens"]
     return contract_lines(v, bill) + others
 
@@ -358,7 +363,8 @@ def utilization_by_month(case: Case, option: Option) -> Floats:
     fleet = case.fleet(option.moved)
     kept = fleet.n_replicas
     if option.hosting == "owned":
-        kept = owned_gpus(fleet) / case.inputs["n_gpus_per_replica"]
+        owned = owned_vintages(fleet, case.owned_deployment).n_owned_gpus
+        kept = owned / case.inputs["n_gpus_per_replica"]
     ratio = np.zeros(np.broadcast_shapes(fleet.busy_replicas.shape, kept.shape))
     np.divide(fleet.busy_replicas, kept, out=ratio, where=kept > 0)
     return np.asarray(ratio * (case.deployment(option.hosting).live > 0))

@@ -108,8 +108,10 @@ def simulate(
 def served_volume(case: Case) -> tuple[Floats, Floats]:
     """Tokens and requests over the horizon, shape S each."""
     whole = case.workload.whole
-    months = case.inputs["demand_multiplier_ratio"] * case.paths.demand.sum(axis=0)
-    return whole.total_tokens * months, whole.requests_per_month * months
+    v = case.inputs
+    months = v["demand_multiplier_ratio"] * case.paths.demand.sum(axis=0)
+    tokens = whole.total_tokens * months * v["tokens_behind_spend_ratio"]
+    return tokens, whole.requests_per_month * months
 
 
 def bands(values: Floats) -> tuple[float, float, float, float]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from weighbridge.economics.distributions import Floats
+from weighbridge.economics.fleet import RESALE_AGE_MONTHS
+from weighbridge.economics.labour import WORK_WEEKS_PER_YEAR
 from weighbridge.economics.lines import Line
 from weighbridge.economics.options import Case, Option
 from weighbridge.units import MONTHS_PER_YEAR
@@ -78,16 +80,37 @@ def commitments_usd(case: Case, lines: Sequence[Line]) -> Floats:
             owed += owed_on_term_usd(cash, offer.term_months)
     yearly = float(case.inputs["api_commitment_usd_per_year"])
     if yearly:
-        even = np.full(h, yearly / MONTHS_PER_YEAR)
-        owed += owed_on_term_usd(even, int(MONTHS_PER_YEAR))
+        bill = [x for x in lines if x.category == "tokens" and "shortfall" not in x.name]
+        spent = np.asarray(sum(np.broadcast_to(x.cash_usd(), (h,)) for x in bill))
+        owed += still_to_spend_usd(spent, yearly)
     return owed
 
 
-def cancellation_usd(case: Case, option: Option, lines: Sequence[Line]) -> Floats:
-    """Lost if the option is given up after each month [USD], shape (horizon,).
+def still_to_spend_usd(spent_usd: Floats, yearly_usd: float) -> Floats:
+    """Rest of each contract year's minimum after each month's spend has drawn it down [USD].
 
-    What is owed on commitments (no early return assumed), the hardware's price less its resale
-    value, and the work of moving back where anything has moved.
+    Nothing is left after the twelfth month: the shortfall is billed in it.
+
+    Examples
+    --------
+    >>> still_to_spend_usd(np.array([30.0, 30.0, 80.0]), 100.0).tolist()
+    [70.0, 40.0, 0.0]
+    """
+    rest = np.empty_like(spent_usd)
+    year = int(MONTHS_PER_YEAR)
+    for start in range(0, spent_usd.size, year):
+        drawn = np.cumsum(spent_usd[start : start + year])
+        rest[start : start + year] = np.maximum(yearly_usd - drawn, 0.0)
+        if drawn.size == year:
+            rest[start + year - 1] = 0.0
+    return rest
+
+
+def cancellation_usd(case: Case, option: Option, lines: Sequence[Line]) -> Floats:
+    """Owed or written off if the option is given up after each month [USD], shape (horizon,).
+
+    What is owed on commitments (no early return assumed), the book value of hardware above its
+    resale value, and the work of moving back from a fleet of one's own.
     """
     h = case.settings.horizon_months
     v = case.inputs
@@ -96,11 +119,27 @@ def cancellation_usd(case: Case, option: Option, lines: Sequence[Line]) -> Float
     for line in lines:
         if line.capital:
             bought += np.maximum(np.broadcast_to(line.cash_usd(), (h,)), 0.0)
-    life = round(v.fixed("depreciation_years") * MONTHS_PER_YEAR)
-    in_use = np.array([bought[max(0, m + 1 - life) : m + 1].sum() for m in range(h)])
-    lost = lost + in_use * (1 - float(v["residual_value_frac"]))
-    if option.moved:
-        weekly = float(v["fte_usd_per_year"]) / 52.0
-        started = np.asarray(case.deployment(option.hosting).live) > 0
-        lost = lost + weekly * float(v["exit_engineer_weeks"]) * started
+    life = v.fixed("depreciation_years") * MONTHS_PER_YEAR
+    lost = lost + write_off_usd(bought, life, float(v["residual_value_frac"]))
+    if option.hosting in {"rented", "owned"} and option.moved:
+        weekly = float(v["fte_usd_per_year"]) / WORK_WEEKS_PER_YEAR
+        live = np.asarray(case.deployment(option.hosting).live) > 0
+        lost = lost + weekly * float(v["exit_engineer_weeks"]) * live
+    return lost
+
+
+def write_off_usd(bought_usd: Floats, life_months: float, residual_value_frac: float) -> Floats:
+    """Book value above resale value of all hardware after each month [USD].
+
+    Examples
+    --------
+    >>> write_off_usd(np.array([480.0, 0.0]), 48.0, 0.0).tolist()
+    [470.0, 460.0]
+    """
+    lost = np.zeros_like(bought_usd)
+    for month in range(bought_usd.size):
+        ages = month + 1.0 - np.arange(month + 1)
+        book = np.maximum(1 - ages / life_months, 0.0)
+        resale = residual_value_frac ** (ages / RESALE_AGE_MONTHS)
+        lost[month] = float(bought_usd[: month + 1] @ np.maximum(book - resale, 0.0))
     return lost
