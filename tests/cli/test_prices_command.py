@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from weighbridge.cli.prices import prices
-from weighbridge.units import CatalogError, InputError
+from weighbridge.units import InputError
 
 OWN = """\
 - provider: openai
@@ -57,7 +57,7 @@ def test_show_takes_own_rows(tmp_path: Path) -> None:
 
 
 def test_show_of_an_unknown_model_says_what_to_do() -> None:
-    with pytest.raises(CatalogError, match="no provider given for 'mystery'"):
+    with pytest.raises(InputError, match="no provider given for 'mystery'"):
         run("show", "mystery")
 
 

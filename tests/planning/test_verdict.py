@@ -41,11 +41,11 @@ def candidate(option_id, mean_npv_usd, *, moved=TYPES, hosting=None, beats=0.9, 
 
 def evidence(*candidates, demands=(YES, YES, YES), in_split=TYPES, **more):
     standings = {t: standing(t, d, None) for t, d in zip(TYPES, demands, strict=True)}
-    costs = tuple(TypeCost(t, 900.0, 400.0, t in in_split, 1 / 3) for t in TYPES)
+    costs = tuple(TypeCost(t, 900.0, 400.0 if t in in_split else 0.0, 1 / 3) for t in TYPES)
     return Evidence(
         candidates=candidates,
         standings=standings,
-        type_costs=costs,
+        type_costs=lambda _: costs,
         flips_when=lambda _: more.get("flips_when", ("the API price falls below 0.62 of today's",)),
         measure_next=more.get("measure_next", ("benchmark the candidate",)),
         engines=("engine A",),
@@ -73,7 +73,7 @@ def test_stay_where_the_api_costs_least():
 def test_self_host_where_a_fleet_costs_least_and_quality_is_proven(option_id):
     found = judge(evidence(API, candidate(option_id, 300_000.0)))
     assert (found.decision, found.option_id) == ("self-host", option_id)
-    assert "$5.56k a month saved" in found.headline  # (500,000 - 300,000) / 36
+    assert "saves about $5.56k a month" in found.headline  # (500,000 - 300,000) / 36
     assert "90% of the draws" in found.headline
 
 
@@ -176,7 +176,8 @@ def test_where_the_api_is_forbidden_the_verdict_says_what_control_costs():
     found = judge(evidence(api, candidate("rented", 720_000.0, beats=0.1), demands=demands))
     assert found.decision == "self-host"
     assert found.headline == (
-        "Self-host on rented GPUs: your constraints demand it, at $10.0k a month above the API."
+        "Self-host on rented GPUs: your constraints demand it, at $10.0k a month of present value "
+        "above the API."
     )
 
 
@@ -322,7 +323,9 @@ def test_a_proven_type_is_not_told_to_be_tested_where_the_api_is_kept():
 def test_a_verdict_to_stay_promises_no_type_a_saving():
     hybrid = candidate("hybrid", 600_000.0, moved=("chat",), hosting="managed", beats=0.3)
     dearer = evidence(API, hybrid, in_split=("chat",), demands=(UNKNOWN, UNKNOWN, UNKNOWN))
-    costs = tuple(dataclasses.replace(t, saving_usd_per_month=-50.0) for t in dearer.type_costs)
-    found = judge(dataclasses.replace(dearer, type_costs=costs))
+    costs = tuple(
+        dataclasses.replace(t, saving_usd_per_month=-50.0) for t in dearer.type_costs("hybrid")
+    )
+    found = judge(dataclasses.replace(dearer, type_costs=lambda _: costs))
     assert "would save $-50" not in found.by_type[0].reasons[0].text
     assert "would save" not in found.by_type[0].reasons[0].text

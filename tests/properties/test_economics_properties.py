@@ -192,7 +192,7 @@ def test_giving_up_never_costs_less_than_what_is_owed(option_id, seed):
 
 @QUICK
 @given(seed=seeds, share=frac)
-def test_reserving_or_not_buys_the_same_hours(seed, share):
+def test_reserving_at_no_discount_never_costs_less_than_renting_by_the_hour(seed, share):
     """With no discount and no drift, how the fleet is bought changes no bill."""
     even = {
         **random_values(seed),
@@ -202,7 +202,8 @@ def test_reserving_or_not_buys_the_same_hours(seed, share):
     }
     types, rented = random_types(seed), options()["rented"]
     plain = cash(types, {**even, "reserved_frac": 0.0}, rented)
-    assert cash(types, {**even, "reserved_frac": share}, rented) == pytest.approx(plain)
+    reserved = cash(types, {**even, "reserved_frac": share}, rented)
+    assert np.all(reserved >= plain - 1e-6 * np.abs(plain))  # a term is owed at its most
 
 
 @QUICK

@@ -128,6 +128,8 @@ class CommittedThroughput:
     commitment_months: NotNegativeInt
     serves_input_tokens_per_min: Positive | None = None
     serves_output_tokens_per_min: Positive | None = None
+    n_min_units: PositiveInt = 1
+    n_step_units: PositiveInt = 1
     source: Text
     checked_on: date
     note: str = ""

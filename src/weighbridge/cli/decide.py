@@ -55,7 +55,9 @@ class Outputs:
 @click.option(
     "--focus", type=click.Path(path_type=Path), help="Write daily costs of the log (FOCUS)."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draws.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draws."
+)
 @click.option("--draws", type=click.IntRange(min=256), default=100_000, show_default=True)
 @click.option("--sobol", is_flag=True, help="Add Sobol indices to the tornado.")
 @click.option(
@@ -86,7 +88,10 @@ def decide(
     if focus is not None and usage is None:
         raise InputError("--focus", "", "exports the cost of a log", "give --usage DIR")
     check_writable(out, json_, focus)
-    told = stated_scenario(scenario, usage, stated)
+    if csv is not None and csv.exists() and not csv.is_dir():
+        raise InputError(str(csv), "", "is a file", "name a directory for the tables")
+    _check_date(as_of)
+    told = stated_scenario(scenario, stated)
     run = Run(
         seed=seed,
         n_draws=draws,
@@ -98,8 +103,16 @@ def decide(
     run_decide(told, usage, run, Outputs(out, json_, csv, focus))
 
 
+def _check_date(as_of: dt.datetime | None) -> None:
+    if as_of is not None and as_of.date() > dt.datetime.now(dt.UTC).date():
+        raise InputError("--as-of", "", f"{as_of:%Y-%m-%d} is in the future", "name a past day")
+
+
 def check_writable(*paths: Path | None) -> None:
-    """A directory that is not there is an error before the work, not after it."""
+    """A place that cannot be written is an error before the work, not after it."""
+    given = [path.absolute() for path in paths if path is not None]
+    if len(set(given)) < len(given):
+        raise InputError(str(given[-1]), "", "is named for two outputs", "name two files")
     for path in paths:
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise InputError(
@@ -107,9 +120,7 @@ def check_writable(*paths: Path | None) -> None:
             )
 
 
-def stated_scenario(
-    path: Path | None, usage: Path | None, stated: dict[str, str | float | None]
-) -> Scenario:
+def stated_scenario(path: Path | None, stated: dict[str, str | float | None]) -> Scenario:
     """The scenario file with the command line's figures over it."""
     import msgspec
 
@@ -127,14 +138,6 @@ def stated_scenario(
     }
     given = {names.get(k, k): v for k, v in stated.items() if v is not None}
     told = msgspec.structs.replace(base, **given)
-    if usage is not None and (told.monthly_spend_usd or told.monthly_tokens):
-        field = "monthly_spend_usd" if told.monthly_spend_usd else "monthly_tokens"
-        raise InputError(
-            str(path or COMMAND_LINE),
-            field,
-            "is stated beside a log, which measures it",
-            "drop it, or leave out --usage",
-        )
     check_scenario(told, str(path or COMMAND_LINE))
     return told
 
@@ -196,28 +199,28 @@ def screen() -> Console:
 def write_outputs(
     study: Study, usage: Path | None, scenario: Scenario, outputs: Outputs, tell: Progress
 ) -> list[Path]:
-    """Every file asked for; none is left half-written."""
+    """Every file asked for: all are rendered before the first is written."""
     from weighbridge.report.files import study_to_json, write_tables
     from weighbridge.report.html import render_html
 
-    written = []
+    made: list[tuple[Path, bytes]] = []
     if outputs.html is not None:
         tell("report", 0.0)
-        replace_file(outputs.html, render_html(study).encode())
+        made.append((outputs.html, render_html(study).encode()))
         tell("report", 1.0)
-        written.append(outputs.html)
     if outputs.json is not None:
-        replace_file(outputs.json, study_to_json(study))
-        written.append(outputs.json)
+        made.append((outputs.json, study_to_json(study)))
+    if outputs.focus is not None and usage is not None:
+        from weighbridge.cli.focus import focus_files
+
+        made += focus_files(outputs.focus, usage, scenario)
+    for path, content in made:
+        replace_file(path, content)
+    written = [path for path, _ in made]
     if outputs.csv is not None:
         with told_where(outputs.csv):
             write_tables(study, outputs.csv)
         written.append(outputs.csv)
-    if outputs.focus is not None and usage is not None:
-        from weighbridge.cli.focus import focus_csv
-
-        replace_file(outputs.focus, focus_csv(usage, scenario))
-        written.append(outputs.focus)
     return written
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -16,13 +18,22 @@ if TYPE_CHECKING:
 NOT_NAMED = "not recorded"
 
 
-def focus_csv(usage: Path, scenario: Scenario) -> bytes:
-    """Daily cost of the ledger as FOCUS CSV; the account is the study's name."""
-    from weighbridge.report.focus import BillingAccount
-    from weighbridge.report.focus import focus_csv as render
+def focus_files(path: Path, usage: Path, scenario: Scenario) -> list[tuple[Path, bytes]]:
+    """The export as CSV, and its metadata (FOCUS version, departures) beside it."""
+    from weighbridge.report.focus import BillingAccount, focus_csv, focus_metadata
 
+    if scenario.assume_model is not None:
+        raise InputError(
+            "--focus",
+            "",
+            "exports what the log itself says, and its model was assumed",
+            "leave out --assume-model, or import the log with --constant model=…",
+        )
     account = BillingAccount(id=str(usage), name=scenario.name)
-    return render(_usage_rows(usage, _discount(scenario)), account).encode()
+    text = focus_csv(_usage_rows(usage, _discount(scenario)), account)
+    told = json.dumps(focus_metadata(dt.datetime.now(dt.UTC)), indent=1) + "\n"
+    beside = path.with_name(f"{path.name}.metadata.json")
+    return [(path, text.encode()), (beside, told.encode())]
 
 
 def _discount(scenario: Scenario) -> Decimal | None:

@@ -18,7 +18,7 @@ SHORT = """\
 name: Our LLM traffic
 model: gpt-4o                 # what you call today; with --usage DIR the log says it
 provider: openai
-monthly_spend_usd: 47000      # remove this line when you have a log (weighbridge import …)
+# monthly_spend_usd: 47000    # state it where there is no log yet (a log measures it)
 mlops_fte: 0                  # people on staff who have run inference in production
 candidate: {candidate}   # open-weight model that might answer instead (catalog id)
 horizon_months: 36
@@ -47,7 +47,10 @@ def init(path: Path, full: bool) -> None:
     if not path.absolute().parent.is_dir():
         raise InputError(str(path), "", "is in no directory that exists", "make the directory")
     path.write_text(scenario_text(full), "utf-8")
-    click.echo(f"written: {path}\nnext:    weighbridge decide {path}")
+    click.echo(
+        f"written: {path}\n"
+        f"next:    weighbridge decide {path} --usage DIR   (no log: state monthly_spend_usd first)"
+    )
 
 
 def scenario_text(full: bool) -> str:

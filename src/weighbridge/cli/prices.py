@@ -153,11 +153,12 @@ def _table(title: str, *left: str) -> Table:
 
 
 def _found(book: PriceBook, provider: str | None, model: str) -> ModelPrices:
-    from weighbridge.units import CatalogError
+    from weighbridge.units import InputError
 
     prices_found = book.find(provider, model)
     if prices_found is None:
-        raise CatalogError(book.explain_missing(provider, model))
+        mend = "see `weighbridge prices show --all`, or give its rows with --prices FILE"
+        raise InputError("prices", "", book.explain_missing(provider, model), mend)
     return prices_found
 
 

@@ -123,7 +123,8 @@ def _measure(given: dict[str, object], by: tuple[tuple[str, ...], ...]) -> Profi
 def _write_json(found: Profile, path: Path) -> None:
     import json
 
-    from weighbridge.report.files import plain, write_whole
+    from weighbridge.cli.decide import replace_file
+    from weighbridge.report.files import plain
 
     body = {"schema": "weighbridge-profile", "version": 1, **plain(found, "profile")}
-    write_whole(path, (json.dumps(body, ensure_ascii=False, indent=1) + "\n").encode())
+    replace_file(path, (json.dumps(body, ensure_ascii=False, indent=1) + "\n").encode())

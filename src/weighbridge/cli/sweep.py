@@ -20,7 +20,7 @@ from weighbridge.units import InputError
     help="File to write: .csv, .svg or .png. Default: CSV to the terminal.",
 )
 @click.option("--draws", type=click.IntRange(min=16), default=256, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def sweep(
     scenario: Path,
     over: tuple[str, ...],
@@ -48,16 +48,8 @@ def sweep(
     plan = Sweep((read_axis(over[0]), read_axis(over[1])), draws, seed, None, str(scenario))
     told = load_scenario(scenario)
     with progress_bar() as tell:
-        profile = None
-        if usage is not None:
-            from weighbridge.usage.profile import profile as analyse
-            from weighbridge.usage.store import open_ledger
-
-            tell("profile", 0.0)
-            profile = analyse(open_ledger(usage))
-            tell("profile", 1.0)
         tell("surface", 0.0)
-        found = run(told, plan, profile)
+        found = run(told, plan, usage)
         tell("surface", 1.0)
     if out is None:
         click.echo(surface_csv(found), nl=False)

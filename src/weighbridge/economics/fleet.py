@@ -146,7 +146,7 @@ def rented_lines(fleet: Fleet, deployment: Deployment) -> list[Line]:
     return [*rents, *around, storage_line(v, deployment)]
 
 
-def most_of_term(kept: Floats, term_months: int) -> Floats:
+def most_of_term(n_kept: Floats, term_months: int) -> Floats:
     """The most that any month of a term needs, owed in all of them.
 
     Examples
@@ -154,9 +154,9 @@ def most_of_term(kept: Floats, term_months: int) -> Floats:
     >>> most_of_term(np.array([1.0, 3.0, 2.0, 1.0]), 2).tolist()
     [3.0, 3.0, 2.0, 2.0]
     """
-    owed = np.empty_like(kept)
-    for start in range(0, len(kept), term_months):
-        owed[start : start + term_months] = kept[start : start + term_months].max(axis=0)
+    owed = np.empty_like(n_kept)
+    for start in range(0, len(n_kept), term_months):
+        owed[start : start + term_months] = n_kept[start : start + term_months].max(axis=0)
     return owed
 
 
@@ -227,10 +227,10 @@ def owned_vintages(fleet: Fleet, deployment: Deployment) -> Vintages:
     return purchases(needed, round(v.fixed("depreciation_years") * MONTHS_PER_YEAR))
 
 
-def _first_positive(rows: Floats) -> Floats:
+def _first_positive(n_by_month: Floats) -> Floats:
     """First value above zero along the months, 0 where there is none; shape S."""
-    first = np.argmax(rows > 0, axis=0)
-    return np.asarray(np.take_along_axis(rows, first[None], axis=0)[0])
+    first = np.argmax(n_by_month > 0, axis=0)
+    return np.asarray(np.take_along_axis(n_by_month, first[None], axis=0)[0])
 
 
 def owned_lines(fleet: Fleet, deployment: Deployment) -> list[Line]:

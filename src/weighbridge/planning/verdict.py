@@ -46,8 +46,7 @@ class TypeCost:
 
     label: str
     api_usd_per_month: float
-    saving_usd_per_month: float  # in the split, if moved with the others
-    in_split: bool
+    saving_usd_per_month: float  # if it moves with the others of that option
     tokens_share_frac: float
 
 
@@ -57,7 +56,7 @@ class Evidence:
 
     candidates: tuple[Candidate, ...]  # api first
     standings: Mapping[str, Standing]
-    type_costs: tuple[TypeCost, ...]
+    type_costs: Callable[[str], tuple[TypeCost, ...]]  # by option id: if that option is taken
     flips_when: Callable[[Candidate], tuple[str, ...]]  # against the API; asked of what is named
     measure_next: tuple[str, ...]
     engines: tuple[str, ...]
@@ -119,7 +118,7 @@ def _test_first(
 def _decision(best: Candidate, evidence: Evidence) -> str:
     if best.hosting == "committed":
         return "committed"
-    if len(best.moved) < len(evidence.type_costs):
+    if len(best.moved) < len(evidence.standings):
         return "split"
     return "managed" if best.hosting == "managed" else "self-host"
 
@@ -165,7 +164,8 @@ def _risk_reasons(evidence: Evidence, best: Candidate, api: Candidate) -> list[R
             f"average against the best choice in hindsight; {_name(other)}, "
             f"{show(other.expected_regret_usd)}."
         )
-        flips = evidence.measure_next[0] if evidence.measure_next else "more is known of any input"
+        first = f"; first: {evidence.measure_next[0]}" if evidence.measure_next else ""
+        flips = f"more is known{first}"
         reasons.append(Reason("regret", text, flips))
     if best.id != "api" and best.payback_month is not None:
         month = f"month {max(best.payback_month, 1):.0f} of {evidence.horizon_months}"
@@ -209,7 +209,11 @@ def _more_reason(
 
 
 def _unproven_reason(evidence: Evidence, unproven: Sequence[str]) -> Reason:
-    share = sum(t.tokens_share_frac for t in evidence.type_costs if t.label in set(unproven))
+    share = sum(
+        t.tokens_share_frac
+        for t in evidence.type_costs(evidence.candidates[0].id)
+        if t.label in set(unproven)
+    )
     text = (
         f"Whether another model answers well enough is unknown for {len(unproven)} of the query "
         f"types that would move ({share:.0%} of all tokens); cost alone never moves one."
@@ -246,12 +250,17 @@ def _headline_test_first(
     evidence: Evidence, best: Candidate, api: Candidate, unproven: Sequence[str]
 ) -> str:
     show = evidence.money.short
-    saving = api.steady_usd_per_month - best.steady_usd_per_month
-    if best.beats_api_probability < SURE_ENOUGH_PROBABILITY:
+    if best.beats_api_probability < SURE_ENOUGH_PROBABILITY and api.feasible:
         return _headline_toss_up(evidence, best)
+    if not api.feasible:
+        return (
+            f"Test first: your constraints rule out staying on the API, and {_name(best)} moves "
+            f"{_counted(unproven)} that nobody has checked."
+        )
+    saving = _monthly_saving(evidence, best, api)
     return (
         f"Stay for now, and test first: {_name(best)} would save about {show(saving)} a month "
-        f"once running, if quality holds for {_counted(unproven)} that nobody has checked."
+        f"in present value, if quality holds for {_counted(unproven)} that nobody has checked."
     )
 
 
@@ -265,7 +274,7 @@ def _headline_toss_up(evidence: Evidence, best: Candidate) -> str:
 
 def _headline_move(evidence: Evidence, best: Candidate, api: Candidate) -> str:
     show = evidence.money.short
-    saving = api.steady_usd_per_month - best.steady_usd_per_month
+    saving = _monthly_saving(evidence, best, api)
     odds = f"cheaper than the API in {best.beats_api_probability:.0%} of the draws"
     what = {
         "managed": "Move to a managed platform",
@@ -273,9 +282,17 @@ def _headline_move(evidence: Evidence, best: Candidate, api: Candidate) -> str:
         "owned": "Self-host on GPUs of your own",
         "committed": "Commit to provisioned throughput",
     }.get(best.id, f"Split: move {_counted(best.moved)} ({LABELS[best.hosting]}), keep the rest")
-    if not api.feasible and saving < 0:
-        return f"{what}: your constraints demand it, at {show(-saving)} a month above the API."
-    return f"{what}: about {show(saving)} a month saved once running, {odds}."
+    if saving < 0:
+        return (
+            f"{what}: your constraints demand it, at {show(-saving)} a month of present value "
+            "above the API."
+        )
+    return f"{what}: saves about {show(saving)} a month in present value, {odds}."
+
+
+def _monthly_saving(evidence: Evidence, best: Candidate, api: Candidate) -> float:
+    """Mean present value saved against the API, per month of the horizon [USD]."""
+    return (api.mean_npv_usd - best.mean_npv_usd) / evidence.horizon_months
 
 
 def _counted(labels: Sequence[str]) -> str:
@@ -299,7 +316,7 @@ def _verdict(
         option_id=option.id,
         confidence_probability=_confidence(option),
         reasons=tuple(reasons),
-        by_type=tuple(_type_verdict(evidence, option, t, sure) for t in evidence.type_costs),
+        by_type=tuple(_type_verdict(evidence, option, t, sure) for t in _costs(evidence, option)),
         measure_next=evidence.measure_next,
         rerun=Rerun(evidence.as_of + dt.timedelta(days=RERUN_DAYS), triggers),
         engines=evidence.engines,
@@ -310,6 +327,15 @@ def _verdict(
 
 def _confidence(option: Candidate) -> float:
     return option.cheapest_probability if option.id == "api" else option.beats_api_probability
+
+
+def _costs(evidence: Evidence, named: Candidate) -> list[TypeCost]:
+    """Each type's money under the named option; under the tempting one if only that moves it."""
+    feasible = [c for c in evidence.candidates if c.feasible]
+    favourite = _cheapest(feasible) if feasible else named
+    tempting = {t.label: t for t in evidence.type_costs(favourite.id)}
+    mine = evidence.type_costs(named.id)
+    return [t if t.label in named.moved else tempting[t.label] for t in mine]
 
 
 def _type_verdict(evidence: Evidence, option: Candidate, cost: TypeCost, sure: bool) -> TypeVerdict:

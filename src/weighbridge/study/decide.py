@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weighbridge.catalog.assumptions import assumptions_digest
-from weighbridge.catalog.facts import load_catalog
-from weighbridge.catalog.prices import compile_prices
 from weighbridge.economics.options import option_lines
-from weighbridge.economics.risk import simulate
+from weighbridge.economics.risk import Problem, simulate
+from weighbridge.planning.answers import Verdict
 from weighbridge.planning.constraints import People, option_obstacles
+from weighbridge.study.measured import open_facts, open_profile
 from weighbridge.study.naive import compare
 from weighbridge.study.options import OptionStudy, study_options
 from weighbridge.study.pose import Facts, Posed, pose
@@ -25,7 +25,6 @@ from weighbridge.study.result import (
     ControlPrice,
     NaiveComparison,
     Reproducibility,
-    ShowBack,
     Study,
 )
 from weighbridge.study.scenario import Scenario, load_scenario
@@ -35,9 +34,11 @@ from weighbridge.study.sensitivity import (
     sobol_indices,
     tornado_bars,
 )
+from weighbridge.study.show_back import show_back
 from weighbridge.study.too_short import too_short_study
 from weighbridge.study.traffic import is_long_enough
 from weighbridge.study.verdict import draw_verdict, spoken_of
+from weighbridge.units import InputError
 from weighbridge.units.money import Money
 from weighbridge.usage.results import Profile
 from weighbridge.version import __version__
@@ -136,14 +137,15 @@ def decide(
         run = replace(run, where=str(scenario))
         scenario = load_scenario(Path(scenario))
     scenario = scenario or Scenario()
+    if not isinstance(scenario, Scenario):
+        raise TypeError(f"scenario must be a Scenario or a path, not {type(scenario).__name__}")
     clock = Clock(run.progress)
     clock.start("catalog")
-    facts = Facts(
-        load_catalog(_path(scenario.catalog_file)),
-        compile_prices(_path(scenario.prices_file)),
-        run.as_of or dt.datetime.now(dt.UTC).date(),
-    )
-    profile, usage_digest = _profile(scenario, usage, clock)
+    facts = open_facts(scenario, run.as_of)
+    profile, usage_digest = None, None
+    if usage is not None:
+        clock.start("profile")
+        profile, usage_digest = open_profile(scenario, usage, facts.book)
     origin = _Origin(run, scenario, facts, usage_digest, clock)
     if profile is not None and not is_long_enough(profile):
         clock.stop()
@@ -179,40 +181,20 @@ class _Origin:
         )
 
 
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
-
-
-def _profile(
-    scenario: Scenario, usage: Ledger | Path | str | None, clock: Clock
-) -> tuple[Profile | None, str | None]:
-    if usage is None:
-        return None, None
-    from weighbridge.usage.profile import ProfileOptions, profile  # noqa: PLC0415  # DuckDB, Ibis
-    from weighbridge.usage.store import open_ledger  # noqa: PLC0415
-
-    clock.start("profile")
-    ledger = open_ledger(Path(usage)) if isinstance(usage, str | Path) else usage
-    options = ProfileOptions(
-        query_type_by=scenario.query_type_by,
-        assume_model=scenario.assume_model,
-        assume_provider=scenario.assume_provider,
-        prices_file=_path(scenario.prices_file),
-    )
-    return profile(ledger, options), ledger.digest
-
-
 def _solve(posed: Posed, profile: Profile | None, origin: _Origin) -> Study:
     """Simulate, measure and judge a posed problem."""
     run, clock, problem = origin.run, origin.clock, posed.problem
     rng = np.random.default_rng(run.seed)
     clock.start("simulate")
     draws = simulate(problem, run.n_draws, rng, clock.counter(run.n_draws))
+    if not np.isfinite(draws.npv_usd).all():
+        raise InputError(
+            run.where, "assumptions", "make a cost without bounds", "look for a rate or price of 0"
+        )
     clock.start("bands and views")
     options = study_options(problem, draws, posed.hardware, _obstacles(posed, origin.scenario))
     clock.start("value of information")
-    choosable = [i for i, o in enumerate(options) if o.result.feasible]
-    information = information_values(draws, choosable) if len(choosable) > 1 else ()
+    information = information_values(draws, _choosable(options, problem))
     clock.start("verdict")
     verdict, found = draw_verdict(
         origin.facts, posed, options, information, money_of(origin.scenario)
@@ -244,12 +226,20 @@ def _solve(posed: Posed, profile: Profile | None, origin: _Origin) -> Study:
         information=information,
         naive=naive,
         assumptions=posed.used,
-        show_back=_show_back(profile, options, verdict.option_id),
-        control_prices=_control_prices(options),
+        show_back=show_back(profile, scenario.query_type_by, posed.problem, options, verdict),
+        control_prices=_control_prices(options, verdict),
         profile=profile,
         withheld=(*posed.traffic.withheld, *posed.hardware.unknown_prices.values()),
         reproducibility=origin.reproducibility(),
     )
+
+
+def _choosable(options: Sequence[OptionStudy], problem: Problem) -> list[int]:
+    """Options that may be advised; where only the API may, those that a test could open."""
+    feasible = [i for i, o in enumerate(options) if o.result.feasible]
+    types = problem.workload.types
+    sound = [i for i in feasible if all(types[k].proven for k in options[i].option.moved)]
+    return sound if len(sound) > 1 else feasible
 
 
 def money_of(scenario: Scenario) -> Money:
@@ -262,12 +252,16 @@ def _obstacles(posed: Posed, scenario: Scenario) -> dict[str, tuple[str, ...]]:
     central = posed.problem.beliefs.central()
     people = People(float(central["existing_mlops_fte"]), scenario.can_hire, NEEDED_FTE_TO_RUN)
     types = posed.problem.workload.types
-    return {
-        o.id: option_obstacles(
-            o.hosting, frozenset(types[i].label for i in o.moved), posed.traffic.standings, people
-        )
-        for o in posed.problem.options
-    }
+    case = posed.problem.case(central)
+    found = {}
+    for o in posed.problem.options:
+        moved = frozenset(types[i].label for i in o.moved)
+        obstacles = option_obstacles(o.hosting, moved, posed.traffic.standings, people)
+        if moved and not np.any(case.deployment(o.hosting).live):
+            months = scenario.horizon_months
+            obstacles += (f"would not be live within the horizon of {months} months",)
+        found[o.id] = obstacles
+    return found
 
 
 def _naive(
@@ -281,40 +275,22 @@ def _naive(
     return compare(case, rival.option, rival.lines, api)
 
 
-def _show_back(
-    profile: Profile | None, options: Sequence[OptionStudy], chosen_id: str
-) -> tuple[ShowBack, ...]:
-    """Steady cost by tenant: the API's by its own list cost, the chosen option's by tokens."""
-    if profile is None or "tenant" not in profile.by:
-        return ()
-    api = options[0].result.steady_usd_per_month
-    chosen = next(o for o in options if o.option.id == chosen_id).result.steady_usd_per_month
-    return tuple(
-        ShowBack(
-            cost_centre=row.key or "(not named)",
-            api_usd_per_month=api * row.cost_share_frac,
-            chosen_usd_per_month=(api if chosen_id == "api" else chosen)
-            * (row.cost_share_frac if chosen_id == "api" else row.tokens_share_frac),
-            tokens_share_frac=row.tokens_share_frac,
-        )
-        for row in profile.by["tenant"]
+def _control_prices(options: Sequence[OptionStudy], verdict: Verdict) -> tuple[ControlPrice, ...]:
+    """What the constraints cost: the verdict's option against the best of all, net present.
+
+    The best of all is among options that move nothing unproven, the verdict's moves aside.
+    """
+    required = next(o for o in options if o.option.id == verdict.option_id)
+    free = min(
+        (o for o in options if not o.result.feasible), key=lambda o: o.mean_npv_usd, default=None
     )
-
-
-def _control_prices(options: Sequence[OptionStudy]) -> tuple[ControlPrice, ...]:
-    """What the constraints cost: best feasible option against the best of all, net present."""
-    feasible = [o for o in options if o.result.feasible]
-    if not feasible or len(feasible) == len(options):
-        return ()
-    best = min(feasible, key=lambda o: o.mean_npv_usd)
-    free = min(options, key=lambda o: o.mean_npv_usd)
-    if best is free:
+    if free is None or not required.result.feasible or free.mean_npv_usd >= required.mean_npv_usd:
         return ()
     return (
         ControlPrice(
             constraint="; ".join(free.result.infeasible_because),
             cheapest_option_id=free.option.id,
-            required_option_id=best.option.id,
-            premium_usd=best.mean_npv_usd - free.mean_npv_usd,
+            required_option_id=required.option.id,
+            premium_usd=required.mean_npv_usd - free.mean_npv_usd,
         ),
     )

@@ -23,9 +23,11 @@ FLIP_SEED = 0  # flips are told to two digits: the same few draws for every stud
 
 
 def blended_usd_per_mtok(problem: Problem) -> float:
-    """List cost of the whole traffic per million tokens, today [USD]."""
-    whole = problem.workload.whole
-    return whole.api_usd_per_month / whole.total_tokens * TOKENS_PER_MTOK
+    """What the whole traffic costs per million tokens today, discounts taken off [USD]."""
+    whole, v = problem.workload.whole, problem.beliefs.central()
+    batch = 1 - float(v["batch_eligible_frac"] * v["batch_discount_frac"])
+    paid = whole.api_usd_per_month * (1 - float(v["api_discount_frac"])) * batch
+    return paid / whole.total_tokens * TOKENS_PER_MTOK
 
 
 def break_evens(problem: Problem, option: Option, payback: Payback | None) -> list[BreakEven]:
@@ -110,7 +112,7 @@ def flip_sentences(problem: Problem, option: Option) -> tuple[str, ...]:
     does what flips it.
     """
     rng = np.random.default_rng(FLIP_SEED)
-    u = quasi_random(len(problem.beliefs.uncertain), FLIP_DRAWS, rng)
+    u = problem.beliefs.correlated(quasi_random(len(problem.beliefs.uncertain), FLIP_DRAWS, rng))
     words = {
         "demand_multiplier_ratio": "traffic",
         "api_price_ratio": "the API's price",

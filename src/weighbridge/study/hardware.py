@@ -11,7 +11,7 @@ from weighbridge.catalog.assumptions import load_assumptions
 from weighbridge.catalog.facts import Catalog, Gpu, Offer, Throughput, price_band
 from weighbridge.catalog.memory import KvDemand, n_gpus_to_fit
 from weighbridge.catalog.rows import Precision
-from weighbridge.economics.distributions import Fixed
+from weighbridge.economics.distributions import Distribution, Fixed
 from weighbridge.study.beliefs import Finding, band
 from weighbridge.study.scenario import Scenario
 from weighbridge.study.traffic import Traffic
@@ -23,6 +23,7 @@ DEFAULT_PRECISION: Precision = "fp8"
 MEMORY_OVERHEAD_FRAC = 0.1  # activations, graphs and the engine itself; our judgement
 MIN_KV_TOKENS = 100_000  # fewest tokens in flight that are worth a replica; our judgement
 NEAREST_POINTS = 3
+ONE_PRICE_LOW_RATIO, ONE_PRICE_HIGH_RATIO = 0.85, 1.15  # our judgement
 GUESS_LOW_RATIO, GUESS_HIGH_RATIO = 0.5, 1.6  # band around a guessed throughput; our judgement
 REST_OF_SERVER_RATIO = 1.45  # watts of the whole server per watt of GPU
 
@@ -48,6 +49,13 @@ def choose_hardware(scenario: Scenario, catalog: Catalog, traffic: Traffic, wher
     if scenario.gpu is not None and scenario.gpu not in catalog.gpus:
         raise InputError(
             where, "gpu", f"{scenario.gpu!r} is not in the catalog", _choices(catalog.gpus)
+        )
+    if traffic.output_tokens_per_request == 0:
+        raise InputError(
+            where,
+            "usage" if scenario.monthly_tokens is None else "input_share_frac",
+            "has no output tokens, in which throughput is told (embeddings are not modelled)",
+            "leave such traffic out of the study",
         )
     if scenario.throughput is not None:
         gpu, found, basis = _stated(scenario, catalog, traffic, candidate)
@@ -116,7 +124,7 @@ def _measured(
         nearest,
         key=lambda k: (_n_unpriced(catalog, k[0]), _usd_per_work(catalog, k, nearest[k])),
     )
-    return _from_points(catalog, candidate, key, nearest[key], traffic)
+    return _from_points(catalog, candidate, key, nearest[key])
 
 
 def _n_unpriced(catalog: Catalog, gpu_id: str) -> int:
@@ -150,9 +158,10 @@ def _from_points(
     candidate: str,
     key: tuple[str, int, str],
     points: list[Throughput],
-    traffic: Traffic,
 ) -> tuple[Gpu, dict[str, Finding], str]:
-    mix = 1 + _work_ratio() * traffic.input_per_output_ratio
+    nearest = points[0]
+    reference = nearest.input_tokens / nearest.output_tokens
+    mix = 1 + _work_ratio() * reference
     rates = sorted(_work_tokens_per_s(p) / mix for p in points)
     sources = "; ".join(sorted({p.source for p in points}))
     lengths = ", ".join(f"{p.input_tokens:.0f}/{p.output_tokens:.0f}" for p in points)
@@ -166,10 +175,10 @@ def _from_points(
             band(rates[0], median(rates), rates[-1]),
             "catalog",
             sources,
-            f"{basis}; carried over to the traffic's own mix of input and output",
+            f"{basis}; told at the input/output mix of the nearest of them",
         ),
         "reference_input_per_output_ratio": Finding(
-            Fixed(traffic.input_per_output_ratio), "catalog", sources, "the traffic's own mix"
+            Fixed(reference), "catalog", nearest.source, "the mix of the nearest measurement"
         ),
         "n_gpus_per_replica": Finding(Fixed(float(key[1])), "catalog", sources),
     }
@@ -238,6 +247,14 @@ def _named(offers: Sequence[Offer]) -> str:
     )
 
 
+def _price_belief(offers: Sequence[Offer]) -> Distribution:
+    """Lowest, median and highest offer; around a single price our own band."""
+    low, middle, high = price_band(offers)
+    if low == high:
+        low, high = ONE_PRICE_LOW_RATIO * middle, ONE_PRICE_HIGH_RATIO * middle
+    return band(low, middle, high)
+
+
 def _prices(
     catalog: Catalog, gpu: Gpu, scenario: Scenario
 ) -> tuple[dict[str, Finding], dict[str, str]]:
@@ -245,18 +262,20 @@ def _prices(
     found: dict[str, Finding] = {}
     unknown: dict[str, str] = {}
     stated = set(scenario.assumptions)
-    rent = _rent(catalog, gpu.id)
     specialists = catalog.offers_for(gpu.id, "on_demand", "specialist")
     hyperscalers = catalog.offers_for(gpu.id, "on_demand", "hyperscaler")
-    if rent is not None:
+    renting = specialists or hyperscalers
+    if renting:
         found["gpu_usd_per_gpu_hour"] = Finding(
-            band(*rent), "catalog", _named(specialists or hyperscalers)
+            _price_belief(specialists or hyperscalers),
+            "catalog",
+            _named(specialists or hyperscalers),
         )
     elif "gpu_usd_per_gpu_hour" not in stated:
         unknown["rented"] = _ask("rental price", gpu, "gpu_usd_per_gpu_hour")
     if hyperscalers:
         found["hyperscaler_usd_per_gpu_hour"] = Finding(
-            band(*price_band(hyperscalers)), "catalog", _named(hyperscalers)
+            _price_belief(hyperscalers), "catalog", _named(hyperscalers)
         )
     elif "hyperscaler_usd_per_gpu_hour" not in stated:
         unknown["managed"] = _ask("hyperscaler price", gpu, "hyperscaler_usd_per_gpu_hour")

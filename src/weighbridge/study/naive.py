@@ -26,10 +26,13 @@ def by_category_usd(lines: Sequence[Line], horizon_months: int) -> dict[str, flo
 
 
 def naive_gpu_usd(inputs: Inputs, fleet: Fleet) -> float:
-    """Today's mean load at 75 % of benchmark throughput, in parts of a GPU [USD/month]."""
+    """Mean load at 75 % of benchmark throughput, in parts of a GPU [USD/month].
+
+    Over the same growth of traffic as the full cost: growth is no hidden cost.
+    """
     mix = 1 + inputs["input_token_work_ratio"] * inputs["reference_input_per_output_ratio"]
     capacity = inputs["replica_output_tokens_per_s"] * mix * NAIVE_UTILIZATION_FRAC
-    replicas = fleet.work_tokens_per_s / capacity
+    replicas = fleet.work_tokens_per_s / capacity * fleet.paths.demand.mean()
     hours = inputs.fixed("hours_per_month")
     return float(replicas * inputs["n_gpus_per_replica"] * inputs["gpu_usd_per_gpu_hour"] * hours)
 
@@ -41,15 +44,18 @@ def compare(
     horizon = case.settings.horizon_months
     full = by_category_usd(option_lines, horizon)
     staying = [i for i in range(len(case.workload.types)) if i not in set(option.moved)]
+    v = case.inputs
+    price = 1 - float(v["api_discount_frac"])
+    tokens = float(case.paths.demand.mean()) * price  # today's contract price, growing traffic
     naive = {
         "gpus": naive_gpu_usd(case.inputs, case.fleet(option.moved)) if option.moved else 0.0,
-        "tokens": case.workload.slice(staying).api_usd_per_month,
+        "tokens": case.workload.slice(staying).api_usd_per_month * tokens,
     }
     labels = [c for c in CATEGORIES if c in full or naive.get(c)]
     steps = tuple(NaiveStep(c, naive.get(c, 0.0), full.get(c, 0.0)) for c in labels)
     return NaiveComparison(
         option_id=option.id,
-        naive_api_usd_per_month=case.workload.whole.api_usd_per_month,
+        naive_api_usd_per_month=case.workload.whole.api_usd_per_month * tokens,
         naive_option_usd_per_month=sum(naive.values()),
         full_api_usd_per_month=sum(by_category_usd(api_lines, horizon).values()),
         full_option_usd_per_month=sum(full.values()),

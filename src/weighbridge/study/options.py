@@ -9,10 +9,10 @@ import numpy as np
 
 from weighbridge.economics.cashflow import discount_factors, irr_frac_per_year, payback_month
 from weighbridge.economics.distributions import Floats
+from weighbridge.economics.fleet import owned_vintages
 from weighbridge.economics.lines import Line
 from weighbridge.economics.options import (
     Case,
-    Hosting,
     Option,
     api_lines,
     memo_lines,
@@ -39,6 +39,7 @@ from weighbridge.study.result import Band, BandSeries, CostLine, Fleet, OptionRe
 from weighbridge.units import MONTHS_PER_YEAR, TOKENS_PER_MTOK
 
 STEADY_MONTHS = 12
+IRR_TOLD = (-0.99, 10.0)  # beyond it hardly anything is paid in, or nothing comes back
 PLACES = {"managed": "a platform", "rented": "rented GPUs", "owned": "owned GPUs"}
 
 
@@ -135,7 +136,7 @@ def _result(part: _Part, hardware: Hardware, api_cash: Floats) -> OptionResult:
         total_usd=Band(*bands(total)),
         npv_usd=Band(*bands(d.npv_usd[i])),
         usd_per_month=Band(*bands(total / horizon)),
-        steady_usd_per_month=float(cash[-STEADY_MONTHS:].mean()),
+        steady_usd_per_month=_running_usd(part, life),
         usd_per_mtok=Band(*bands(total / d.tokens * TOKENS_PER_MTOK)),
         usd_per_request=Band(*bands(total / d.requests)),
         usd_per_accepted_answer=Band(*bands(total / accepted)),
@@ -145,6 +146,29 @@ def _result(part: _Part, hardware: Hardware, api_cash: Floats) -> OptionResult:
         fleet=_fleet(part, hardware),
         moved_types=moved,
     )
+
+
+def _running_usd(part: _Part, life_months: int) -> float:
+    """Mean of the last twelve months of running cost; NaN where it is not live in all of them.
+
+    Capital stands as straight-line depreciation; resale and the way back are no running cost.
+    """
+    live = part.case.deployment(part.option.hosting).live if part.option.moved else np.ones(1)
+    if part.horizon < STEADY_MONTHS or np.any(np.asarray(live)[-STEADY_MONTHS:] < 1):
+        return float("nan")
+    return float(running_usd(part.lines, life_months, part.horizon)[-STEADY_MONTHS:].mean())
+
+
+def running_usd(lines: Sequence[Line], life_months: int, horizon: int) -> Floats:
+    """Running cost by month: cash without one-off lines, capital as depreciation [USD]."""
+    total, bought = np.zeros(horizon), np.zeros(horizon)
+    for line in lines:
+        cash = _month_row(line.cash_usd(), horizon)
+        if line.capital:
+            bought += np.maximum(cash, 0.0)
+        elif line.category != "exit and switching":
+            total += cash
+    return total + depreciation_usd(bought, life_months)
 
 
 def _label(option: Option) -> str:
@@ -189,6 +213,8 @@ def _payback(part: _Part, saving: Floats) -> Payback:
     factors = discount_factors(part.horizon, rate)
     plain, discounted = payback_month(saving), payback_month(saving * factors)
     irr = irr_frac_per_year(saving)
+    if irr is not None and not IRR_TOLD[0] < irr < IRR_TOLD[1]:
+        irr = None
     why = []
     if plain is None:
         why.append(f"the cumulative saving is not above zero after {part.horizon} months")
@@ -197,7 +223,7 @@ def _payback(part: _Part, saving: Floats) -> Payback:
         why.append(
             "no rate of return: the saving never changes sign"
             if alone
-            else "no single rate of return: the saving changes sign more than once"
+            else "no rate of return worth telling: several, or beyond -99 to 1000 % a year"
         )
     return Payback(plain, discounted, irr, "; ".join(why))
 
@@ -205,23 +231,31 @@ def _payback(part: _Part, saving: Floats) -> Payback:
 def _fleet(part: _Part, hardware: Hardware) -> Fleet | None:
     if not part.option.moved:
         return None
-    case, horizon = part.case, part.horizon
-    replicas = _month_row(
-        case.fleet(part.option.moved).kept(case.deployment(part.option.hosting)), horizon
-    )
+    case, horizon, option = part.case, part.horizon, part.option
+    fleet, deployment = case.fleet(option.moved), case.deployment(option.hosting)
+    per_replica = float(case.inputs["n_gpus_per_replica"])
+    replicas = _month_row(fleet.kept(deployment), horizon)
+    n_gpus = replicas * per_replica
+    if option.hosting == "owned":
+        n_gpus = _month_row(owned_vintages(fleet, deployment).n_owned_gpus, horizon)
     return Fleet(
         gpu=hardware.gpu.name,
-        n_gpus_by_month=replicas * float(case.inputs["n_gpus_per_replica"]),
-        n_replicas_by_month=replicas,
-        utilization_frac_by_month=_month_row(utilization_by_month(case, part.option), horizon),
+        n_gpus_by_month=n_gpus,
+        n_replicas_by_month=n_gpus / per_replica,
+        utilization_frac_by_month=_month_row(utilization_by_month(case, option), horizon),
         throughput_basis=hardware.throughput_basis,
     )
 
 
-def study_central(problem: Problem, hosting: Hosting, moved: tuple[int, ...]) -> Floats:
-    """Cash by month of the fleet side alone, central case: everything but the API's own lines."""
-    option = Option("split", hosting, moved)
+def fleet_running_usd(problem: Problem, option: Option) -> float:
+    """Steady running cost of the fleet side alone, central case [USD/month].
+
+    Everything but the lines that the API's own share would have without the move.
+    """
     case = problem.case(problem.beliefs.central())
-    rest = tuple(i for i in range(len(problem.workload.types)) if i not in set(moved))
+    horizon = problem.settings.horizon_months
+    life = round(case.inputs.fixed("depreciation_years") * MONTHS_PER_YEAR)
+    rest = tuple(i for i in range(len(problem.workload.types)) if i not in set(option.moved))
     api_side = api_lines(case, problem.workload.slice(rest), None)
-    return _cash(option_lines(case, option), problem) - _cash(api_side, problem)
+    ours = running_usd(option_lines(case, option), life, horizon)
+    return float((ours - running_usd(api_side, life, horizon))[-STEADY_MONTHS:].mean())

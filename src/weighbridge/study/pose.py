@@ -54,10 +54,17 @@ def pose(scenario: Scenario, profile: Profile | None, facts: Facts, where: str) 
         horizon_months=scenario.horizon_months,
         sizing=Sizing(scenario.whole_replicas, scenario.utilization_frac),
         upkeep_basis=upkeep_basis(scenario),
-        commitment=_commitment(scenario, facts.catalog, where),
+        commitment=_commitment(scenario, facts.catalog, _models(scenario, profile), where),
     )
     problem = Problem(traffic.workload, beliefs, settings, (Option("api", "api", ()),))
     return Posed(_with_options(problem, scenario, hardware), traffic, hardware, used)
+
+
+def _models(scenario: Scenario, profile: Profile | None) -> set[str]:
+    """Models that the traffic asks for."""
+    if profile is None:
+        return {scenario.model} if scenario.model else set()
+    return {model for t in profile.query_types for model in t.models}
 
 
 def _compliance(traffic: Traffic) -> dict[str, Finding]:
@@ -67,7 +74,9 @@ def _compliance(traffic: Traffic) -> dict[str, Finding]:
     return {"compliance_audits_per_year": Finding(Fixed(1.0), "scenario", source)}
 
 
-def _commitment(scenario: Scenario, catalog: Catalog, where: str) -> Commitment | None:
+def _commitment(
+    scenario: Scenario, catalog: Catalog, models: set[str], where: str
+) -> Commitment | None:
     c = scenario.committed
     if c is None:
         return None
@@ -89,8 +98,17 @@ def _commitment(scenario: Scenario, catalog: Catalog, where: str) -> Commitment 
             f"{c.offer} does not say what one unit serves",
             "state usd_per_unit_hour, input_tokens_per_min and output_tokens_per_min instead",
         )
+    others = sorted(models - {row.model})
+    if others:
+        raise InputError(
+            where,
+            "committed.offer",
+            f"{c.offer} serves {row.model}, and the traffic also asks for {', '.join(others[:3])}",
+            "name an offer of the model that is called, or drop it",
+        )
     served = (row.serves_input_tokens_per_min, row.serves_output_tokens_per_min)
-    return Commitment(row.usd_per_hour, *served, row.commitment_months)
+    units = (row.n_min_units, row.n_step_units)
+    return Commitment(row.usd_per_hour, *served, row.commitment_months, *units)
 
 
 def _with_options(problem: Problem, scenario: Scenario, hardware: Hardware) -> Problem:
@@ -98,7 +116,8 @@ def _with_options(problem: Problem, scenario: Scenario, hardware: Hardware) -> P
     movable = problem.workload.movable
     options = [problem.options[0]]
     for hosting in ("committed", "managed", "rented", "owned"):
-        if hosting not in scenario.options or hosting in hardware.unknown_prices:
+        offered = hosting == "committed" and scenario.committed is not None
+        if hosting in hardware.unknown_prices or not (offered or hosting in scenario.options):
             continue
         if hosting == "committed":
             options.append(Option("committed", "committed", ()))

@@ -404,6 +404,15 @@ def _check_throughput(s: Scenario, where: str) -> None:
         )
 
 
+def _highest(raw: Any) -> float:
+    """The most that a scenario's entry for a share can become."""
+    if not isinstance(raw, dict):
+        return float(raw)
+    if "p90" in raw:
+        return 1.0 if raw["p90"] > raw["p50"] else float(raw["p90"])  # its tail is unbounded
+    return max(float(x) for x in raw.get("values", [raw.get("high", 0)]))
+
+
 def _check_exclusive(s: Scenario, where: str) -> None:
     both = {"upkeep_fte", "maintenance_hours_per_month"} <= set(s.assumptions)
     if both and s.upkeep_basis is None:
@@ -422,12 +431,21 @@ def _check_exclusive(s: Scenario, where: str) -> None:
                 "is given beside utilization_frac, which already contains the peak",
                 "keep one of the two",
             )
-    if s.monthly_spend_usd is not None and "api_discount_frac" in s.assumptions:
+    for name in ("api_discount_frac", "api_overhead_frac"):
+        if s.monthly_spend_usd is not None and name in s.assumptions:
+            raise InputError(
+                where,
+                f"assumptions.{name}",
+                "is given beside monthly_spend_usd, which is what you pay, all in it",
+                "drop it, or state monthly_tokens instead of the spend",
+            )
+    shares = [_highest(s.assumptions.get(name, 0)) for name in ("reserved_frac", "spot_frac")]
+    if sum(shares) > 1:
         raise InputError(
             where,
-            "assumptions.api_discount_frac",
-            "is given beside monthly_spend_usd, which is what you pay, the discount in it",
-            "drop the discount, or state monthly_tokens instead of the spend",
+            "assumptions.reserved_frac",
+            f"and spot_frac may add up to {sum(shares):g}, more than the whole fleet",
+            "keep their highest values at 1 together",
         )
     if s.mlops_fte is not None and "existing_mlops_fte" in s.assumptions:
         raise InputError(

@@ -24,6 +24,7 @@ SURFACE_CELLS = 50
 SURFACE_DRAWS = 256
 SURFACE_SPAN = (0.1, 10.0)
 SOBOL_N = 1024
+NOISE_INPUTS, NOISE_SEED = 16, 0
 DEFAULT_AXES = ("demand_multiplier_ratio", "api_price_ratio")
 
 
@@ -56,9 +57,18 @@ def sobol_indices(
 
 
 def information_values(draws: Draws, positions: Sequence[int]) -> tuple[InformationValue, ...]:
-    """Value of knowing each input before choosing among these options, largest first."""
+    """Value of knowing each input before choosing among these options, largest first.
+
+    Binned values are never below 0, so an input without any bearing shows the noise of its bins.
+    What does not exceed the most that made-up inputs show is left out.
+    """
+    if len(positions) < 2:
+        return ()
     rows = load_assumptions()
-    values = value_of_knowing_usd(draws.u, draws.npv_usd[list(positions)])
+    costs = draws.npv_usd[list(positions)]
+    made_up = np.random.default_rng(NOISE_SEED).random((NOISE_INPUTS, draws.n_draws))
+    floor = float(np.nanmax(value_of_knowing_usd(made_up, costs)))
+    values = value_of_knowing_usd(draws.u, costs)
     found = [
         InformationValue(
             input=name,
@@ -67,7 +77,7 @@ def information_values(draws: Draws, positions: Sequence[int]) -> tuple[Informat
             how_to_measure=rows[name].measure or "no measurement known: watch it",
         )
         for name, usd in zip(draws.uncertain, values, strict=True)
-        if np.isfinite(usd) and usd > 0
+        if np.isfinite(usd) and usd > floor
     ]
     return tuple(sorted(found, key=lambda i: i.value_usd, reverse=True))
 

@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from weighbridge.catalog.facts import load_catalog
-from weighbridge.catalog.prices import compile_prices
 from weighbridge.economics.breakeven import Axis
 from weighbridge.study.entries import known_assumption
-from weighbridge.study.pose import Facts, pose
+from weighbridge.study.measured import open_facts, open_profile
+from weighbridge.study.pose import pose
 from weighbridge.study.result import Surface
 from weighbridge.study.scenario import Scenario
 from weighbridge.study.sensitivity import evenly, surface_of
+from weighbridge.study.traffic import is_long_enough
 from weighbridge.units import InputError
-from weighbridge.usage.results import Profile
 
 MAX_CELLS = 250_000
 DEFAULT_POINTS = 50
@@ -58,7 +57,8 @@ def _grid(values: str, option: str, name: str) -> np.ndarray[tuple[int, ...], np
         else:
             parts = values.split(":")
             low, high = float(parts[0]), float(parts[1])
-            grid = evenly(low, high, int(parts[2]) if len(parts) > 2 else DEFAULT_POINTS)
+            (n,) = parts[2:] or [str(DEFAULT_POINTS)]
+            grid = evenly(low, high, int(n))
     except (ValueError, IndexError):
         raise InputError(
             option, name, f"cannot read {values!r}", "write name=low:high[:points] or name=a,b,c"
@@ -70,7 +70,7 @@ def _grid(values: str, option: str, name: str) -> np.ndarray[tuple[int, ...], np
     return grid
 
 
-def sweep(scenario: Scenario, plan: Sweep, profile: Profile | None = None) -> Surface:
+def sweep(scenario: Scenario, plan: Sweep, usage: Path | str | None = None) -> Surface:
     """Mean saving, odds and best option in every cell [USD, net present].
 
     Raises
@@ -83,11 +83,18 @@ def sweep(scenario: Scenario, plan: Sweep, profile: Profile | None = None) -> Su
         raise InputError("--over", x.name, "is given twice", "name two different inputs")
     if x.values.size * y.values.size > MAX_CELLS:
         raise InputError("--over", "", "has too many cells", f"stay under {MAX_CELLS:,}")
-    facts = Facts(
-        load_catalog(Path(scenario.catalog_file) if scenario.catalog_file else None),
-        compile_prices(Path(scenario.prices_file) if scenario.prices_file else None),
-        plan.as_of or dt.datetime.now(dt.UTC).date(),
-    )
+    facts = open_facts(scenario, plan.as_of)
+    profile = None
+    if usage is not None:
+        profile, _ = open_profile(scenario, usage, facts.book)
+        if not is_long_enough(profile):
+            days = profile.span.span_days
+            raise InputError(
+                str(usage),
+                "",
+                f"covers {days:.1f} days: no month",
+                "sweep over a week of log or more",
+            )
     posed = pose(scenario, profile, facts, plan.where)
     if len(posed.problem.options) < 2:
         raise InputError(plan.where, "options", "leaves only the API", "add an alternative")

@@ -78,11 +78,18 @@ def _reasons(profile: Profile) -> list[Reason]:
         usd = float(profile.list_cost_usd)
         priced_tokens = profile.tokens.total_tokens * (1 - profile.unpriced_tokens_share_frac)
         text = (
-            f"{span.n_requests:,} requests and {profile.tokens.total_tokens:,} tokens cost "
-            f"${usd:,.2f} at list price: ${usd / priced_tokens * TOKENS_PER_MTOK:,.3f} per million "
-            f"tokens, ${usd / n_priced:,.5f} per priced request."
+            f"{n_priced:,} requests and {priced_tokens:,.0f} tokens with a known price cost "
+            f"${usd:,.4g} at list price: ${usd / priced_tokens * TOKENS_PER_MTOK:,.3f} per million "
+            f"tokens, ${usd / n_priced:,.5f} per request."
         )
         reasons.append(Reason("measured-cost", text, longer))
+    if profile.n_unpriced:
+        text = (
+            f"{profile.n_unpriced:,} of {span.n_requests:,} requests have no known price "
+            f"({profile.unpriced_tokens_share_frac:.0%} of tokens): unknown, not zero."
+        )
+        mend = "--assume-model names the model, or --prices at import gives its price"
+        reasons.append(Reason("unpriced", text, mend))
     for peak in profile.peaks:
         if peak.measure == "tokens" and peak.window_s == 60:
             text = (

@@ -60,6 +60,14 @@ def from_profile(profile: Profile, scenario: Scenario, where: str) -> Traffic:
     InputError
         Where no request has a price, or a rule matches nothing or contradicts itself.
     """
+    for field in ("monthly_spend_usd", "monthly_tokens", "monthly_requests", "price"):
+        if getattr(scenario, field) is not None:
+            raise InputError(
+                where,
+                field,
+                "is stated beside a log, which measures it",
+                "drop it, or leave out --usage",
+            )
     if profile.n_unpriced == profile.span.n_requests:
         raise InputError(
             where,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 
+from weighbridge.economics.options import Option
 from weighbridge.economics.risk import Problem
 from weighbridge.planning.answers import Verdict
-from weighbridge.planning.assignment import best_split, work_shares_frac
+from weighbridge.planning.assignment import work_shares_frac
 from weighbridge.planning.verdict import (
     Candidate,
     Evidence,
@@ -16,7 +17,7 @@ from weighbridge.planning.verdict import (
     rival_of,
 )
 from weighbridge.study.flips import break_evens, flip_sentences
-from weighbridge.study.options import STEADY_MONTHS, OptionStudy, study_central
+from weighbridge.study.options import STEADY_MONTHS, OptionStudy, fleet_running_usd
 from weighbridge.study.pose import Facts, Posed
 from weighbridge.study.result import BreakEven, InformationValue
 from weighbridge.study.traffic import Traffic
@@ -52,7 +53,7 @@ def draw_verdict(
     evidence = Evidence(
         candidates=tuple(_candidate(o) for o in options),
         standings=traffic.standings,
-        type_costs=_type_costs(problem, options),
+        type_costs=cache(lambda option_id: _type_costs(problem, options, by_id[option_id])),
         flips_when=lambda candidate: flips_when(candidate.id),
         measure_next=_measure_next(traffic, information, money),
         engines=tuple(
@@ -99,12 +100,19 @@ def _candidate(o: OptionStudy) -> Candidate:
     )
 
 
-def _type_costs(problem: Problem, options: Sequence[OptionStudy]) -> tuple[TypeCost, ...]:
-    """Steady money by query type, under the best split of everything that may move."""
+def _type_costs(
+    problem: Problem, options: Sequence[OptionStudy], named: Option
+) -> tuple[TypeCost, ...]:
+    """Steady money by query type if the named option is taken: API dollars, and what moving saves.
+
+    A moved type bears its share, by work, of the fleet side's running cost.
+    """
     whole = problem.workload.whole
-    api_steady = options[0].result.steady_usd_per_month
-    growth = api_steady / whole.api_usd_per_month if whole.api_usd_per_month else 0.0
-    moved, share_usd = _fleet_share_usd(problem, options)
+    tokens = [x for x in options[0].result.lines if x.name == "API tokens"]
+    steady = sum(float(x.usd_by_month[-STEADY_MONTHS:].mean()) for x in tokens)
+    growth = steady / whole.api_usd_per_month if whole.api_usd_per_month else 0.0
+    shares = work_shares_frac(problem, named.moved)
+    fleet_usd = fleet_running_usd(problem, named) if named.moved else 0.0
     costs = []
     for i, t in enumerate(problem.workload.types):
         api_usd = t.api_usd_per_month * growth
@@ -112,30 +120,11 @@ def _type_costs(problem: Problem, options: Sequence[OptionStudy]) -> tuple[TypeC
             TypeCost(
                 label=t.label,
                 api_usd_per_month=api_usd,
-                saving_usd_per_month=api_usd - share_usd[i] if i in share_usd else 0.0,
-                in_split=i in moved,
+                saving_usd_per_month=api_usd - fleet_usd * shares[i] if i in shares else 0.0,
                 tokens_share_frac=t.total_tokens / whole.total_tokens,
             )
         )
     return tuple(costs)
-
-
-def _fleet_share_usd(
-    problem: Problem, options: Sequence[OptionStudy]
-) -> tuple[frozenset[int], dict[int, float]]:
-    """Each type's share, by work, of the steady cost of the fleet that would serve it."""
-    feasible = [o.option for o in options if o.option.moved and o.result.feasible]
-    hostings = {o.hosting for o in feasible}
-    splits = [
-        best_split(problem, h, problem.workload.movable, problem.workload.forced)
-        for h in sorted(hostings)
-    ]
-    best = min(splits, key=lambda s: s.npv_usd, default=None)
-    if best is None or not best.moved:
-        return frozenset(), {}
-    steady = study_central(problem, best.hosting, best.moved)[-STEADY_MONTHS:].mean()
-    shares = work_shares_frac(problem, best.moved)
-    return frozenset(best.moved), {i: float(steady) * share for i, share in shares.items()}
 
 
 def _measure_next(

@@ -8,6 +8,7 @@ manifests, renamed into place last, make it count.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -178,6 +179,11 @@ def _start_us(text: str) -> int:
     return int(start.timestamp()) * 10**6 + start.microsecond
 
 
+def _digest_of(prices: Path | None) -> str:
+    """Digest of a price file: the same log priced otherwise is another import."""
+    return "" if prices is None else hashlib.sha256(prices.read_bytes()).hexdigest()[:16]
+
+
 def _settings(options: ImportOptions) -> dict[str, str]:
     told = options.column_map
     columns = [f"{q}={c}" + (f":{unit}" if unit else "") for q, (c, unit) in told.columns.items()]
@@ -189,6 +195,7 @@ def _settings(options: ImportOptions) -> dict[str, str]:
         else str(told.input_includes_cache).lower(),
         "timezone": options.timezone or told.timezone or "",
         "start": options.start or "",
+        "prices": _digest_of(options.prices),
     }
     return {name: value for name, value in settings.items() if value}
 
