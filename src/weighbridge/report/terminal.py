@@ -107,7 +107,7 @@ def _options(study: Study) -> Table:
     money = money_of(study)
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("Option", no_wrap=True, max_width=26)
-    for heading in (f"{study.horizon_months} months", "P10 to P90", "a month", "per Mtok"):
+    for heading in ("median", "P10 to P90", "a month", "per Mtok"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("Cheapest", "Paid back"):
         table.add_column(heading, justify="right", no_wrap=True)
