@@ -109,8 +109,8 @@ def _too_many(into: Path, manifest: Manifest) -> str:
         f"{manifest.file_name}: {manifest.rows_rejected:,} of {manifest.rows_read:,} rows "
         f"({lost:.1%}) were rejected, the others are stored",
         *(f"  {count:,} x {reason}" for reason, count in reasons),
-        f"  mend: see {into / 'rejects' / manifest.import_id}.csv, correct the log, and import "
-        "it into a new folder",
+        f"  mend: see {into / 'rejects' / manifest.import_id}.csv, correct those rows, and "
+        "import the corrected file into the same folder",
     ]
     return "\n".join(lines)
 
