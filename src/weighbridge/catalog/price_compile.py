@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
+from importlib import resources
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,11 @@ _CHECKED = re.compile(r"(?i)(?:checked|verified|confirmed|as of)\b[^.]{0,24}?(20
 def source_name() -> str:
     """Name and version of the list that prices come from."""
     return f"genai-prices {version('genai-prices')}"
+
+
+def snapshot_bytes() -> bytes:
+    """The packaged data of the price list, as it lies on disk."""
+    return (resources.files("genai_prices") / "data.py").read_bytes()
 
 
 def _dates_in(comment: str | None) -> list[dt.date]:

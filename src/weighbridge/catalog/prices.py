@@ -11,12 +11,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from weighbridge.catalog.price_compile import compile_model, snapshot_checked_on, source_name
+from weighbridge.catalog.price_compile import (
+    compile_model,
+    snapshot_bytes,
+    snapshot_checked_on,
+    source_name,
+)
 from weighbridge.catalog.price_names import (
     Listing,
     Resolved,
@@ -34,7 +39,6 @@ from weighbridge.catalog.price_tables import (
     PRICE_FIELDS,
     ModelPrices,
     PriceCell,
-    TokenRates,
     midnight_us,
     service_tier_of,
 )
@@ -96,10 +100,15 @@ class PriceBook:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over every effective price, and the version that decides which name gets it."""
+        """SHA-256 over what every price is made from: the list's data and the rows of our own.
+
+        Of the data, not of every compiled price: compiling all models takes a second.
+        """
         digest = sha256(self.source.encode())
-        for prices in self.models():
-            digest.update(_canonical(prices).encode())
+        digest.update(snapshot_bytes())
+        for key in sorted(self._rows):
+            for row in self._rows[key]:
+                digest.update(repr(replace(row, where="")).encode())
         return digest.hexdigest()
 
     def models(self) -> Iterator[ModelPrices]:
@@ -185,20 +194,6 @@ def compile_prices(user_overrides: Path | None = None) -> PriceBook:
 @cache
 def _packaged_book() -> PriceBook:
     return PriceBook((), packaged_overrides())
-
-
-def _canonical(prices: ModelPrices) -> str:
-    parts = [prices.provider, prices.model, str(prices.starts_us), str(prices.day_starts_us)]
-    for tier, periods in sorted(prices.cells.items()):
-        bands = [
-            [[(b.above_input_tokens, _plain(b.rates)) for b in c.bands] for c in w] for w in periods
-        ]
-        parts.append(f"{tier} {bands}")
-    return "\n".join(parts) + "\n"
-
-
-def _plain(rates: TokenRates) -> tuple[str, ...]:
-    return tuple("-" if r is None else format(r.normalize(), "f") for r in rates.in_order())
 
 
 def _day_rates(prices: ModelPrices, on: dt.date, tier: str) -> Rates | None:
