@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from weighbridge.economics.distributions import Banded, Event, Fixed, Uniform
-from weighbridge.economics.inputs import Beliefs, Inputs, quasi_random, stacked
+from weighbridge.economics.inputs import Beliefs, Inputs, quasi_random
 
 BAND = Banded(-1.0, 0.0, 1.0)
 
@@ -100,8 +100,3 @@ def test_replacing_an_input_leaves_the_original_alone():
     inputs = Inputs({"a": np.array(1.0)})
     assert float(inputs.replaced(a=2)["a"]) == 2.0
     assert float(inputs["a"]) == 1.0
-
-
-def test_cases_stack_into_one_evaluation():
-    cases = [Inputs({"a": np.array(x), "b": np.array(2 * x)}) for x in (1.0, 5.0)]
-    assert stacked(cases)["b"].tolist() == [2.0, 10.0]

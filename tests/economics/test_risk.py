@@ -16,8 +16,6 @@ from weighbridge.economics.lines import cash_by_month
 from weighbridge.economics.options import Option, Settings, option_lines
 from weighbridge.economics.risk import (
     bands,
-    chosen,
-    lines_of,
     monthly_bands,
     saving_usd,
     served_volume,
@@ -168,18 +166,6 @@ def test_sobol_indices_give_the_shares_of_variance_of_a_sum(world, rng):
     found = sobol_total_frac(place.problem, place.problem.options[1], 4096, rng)
     assert found["api_price_ratio"] == pytest.approx(expected, abs=0.02)
     assert found["platform_fee_usd_per_month"] == pytest.approx(1 - expected, abs=0.02)
-
-
-def test_chosen_finds_an_option_by_its_id_and_raises_otherwise(uncertain):
-    problem = uncertain()
-    assert chosen(problem.options, "owned") is OWNED
-    with pytest.raises(KeyError):
-        chosen(problem.options, "barter")
-
-
-def test_lines_of_an_option_are_those_of_the_central_case(world):
-    place = world()
-    assert [x.name for x in lines_of(place.problem, API)] == [x.name for x in place.lines(API)]
 
 
 # --- break-even -----------------------------------------------------------------------------------

@@ -126,8 +126,3 @@ def quasi_random(n_inputs: int, n_draws: int, rng: np.random.Generator) -> Float
         int(np.ceil(np.log2(n_draws)))
     )[:n_draws]
     return np.clip(np.ascontiguousarray(points.T), SOBOL_FLOOR, 1 - SOBOL_FLOOR)
-
-
-def stacked(cases: Sequence[Inputs]) -> Inputs:
-    """Several scalar cases as one evaluation of shape (len(cases),)."""
-    return Inputs({name: np.array([float(case[name]) for case in cases]) for name in cases[0]})

@@ -28,8 +28,6 @@ CATEGORIES: tuple[str, ...] = (
     "exit and switching",
 )
 
-CAPITAL = "gpus"
-
 
 @dataclass(frozen=True, slots=True)
 class Line:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -368,8 +367,3 @@ def utilization_by_month(case: Case, option: Option) -> Floats:
     ratio = np.zeros(np.broadcast_shapes(fleet.busy_replicas.shape, kept.shape))
     np.divide(fleet.busy_replicas, kept, out=ratio, where=kept > 0)
     return np.asarray(ratio * (case.deployment(option.hosting).live > 0))
-
-
-def evaluate(case: Case, options: Sequence[Option]) -> dict[str, list[Line]]:
-    """Cash lines of every option."""
-    return {option.id: option_lines(case, option) for option in options}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.stats import sobol_indices, uniform
 from weighbridge.economics.cashflow import discount_factors
 from weighbridge.economics.distributions import Floats
 from weighbridge.economics.inputs import SOBOL_FLOOR, Beliefs, Inputs, quasi_random
-from weighbridge.economics.lines import Line, cash_by_month, total_usd
+from weighbridge.economics.lines import cash_by_month, total_usd
 from weighbridge.economics.options import Case, Option, Settings, option_lines
 from weighbridge.economics.workload import Workload
 
@@ -238,16 +238,3 @@ def sobol_total_frac(
     dists = [uniform()] * len(names)
     found = sobol_indices(func=outputs, n=n, dists=dists, rng=rng)
     return dict(zip(names, map(float, np.ravel(found.total_order)), strict=True))
-
-
-def lines_of(problem: Problem, option: Option) -> list[Line]:
-    """Cost lines of an option in the central case."""
-    return option_lines(problem.case(problem.beliefs.central()), option)
-
-
-def chosen(options: Sequence[Option], option_id: str) -> Option:
-    """The option of that id; KeyError where there is none."""
-    for option in options:
-        if option.id == option_id:
-            return option
-    raise KeyError(option_id)
