@@ -34,7 +34,6 @@ def candidate(option_id, mean_npv_usd, *, moved=TYPES, hosting=None, beats=0.9, 
         cheapest_probability=0.71,
         beats_api_probability=0.0 if option_id == "api" else beats,
         expected_regret_usd=1000.0,
-        steady_usd_per_month=mean_npv_usd / 36,
         payback_month=7.0,
     )
 

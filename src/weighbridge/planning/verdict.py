@@ -36,7 +36,6 @@ class Candidate:
     cheapest_probability: float
     beats_api_probability: float
     expected_regret_usd: float
-    steady_usd_per_month: float
     payback_month: float | None
 
 

@@ -276,10 +276,7 @@ def _naive(
 
 
 def _control_prices(options: Sequence[OptionStudy], verdict: Verdict) -> tuple[ControlPrice, ...]:
-    """What the constraints cost: the verdict's option against the best of all, net present.
-
-    The best of all is among options that move nothing unproven, the verdict's moves aside.
-    """
+    """What the constraints cost: the verdict's option against the cheapest that they rule out."""
     required = next(o for o in options if o.option.id == verdict.option_id)
     free = min(
         (o for o in options if not o.result.feasible), key=lambda o: o.mean_npv_usd, default=None

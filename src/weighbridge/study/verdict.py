@@ -95,7 +95,6 @@ def _candidate(o: OptionStudy) -> Candidate:
         cheapest_probability=o.result.cheapest_probability,
         beats_api_probability=o.beats_api_probability,
         expected_regret_usd=o.result.expected_regret_usd,
-        steady_usd_per_month=o.result.steady_usd_per_month,
         payback_month=payback.plain_month if payback else None,
     )
 
