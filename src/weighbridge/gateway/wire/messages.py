@@ -1,0 +1,146 @@
+"""The words that the wire and the pipeline exchange. Bytes throughout; header names lower-case."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Request:
+    """One whole request of a client, body included."""
+
+    __slots__ = ("body", "headers", "http_minor", "keep_alive", "method", "path", "peer", "query")
+
+    def __init__(self, method: bytes, path: bytes, query: bytes, headers: Headers) -> None:
+        self.method = method
+        self.path = path  # without the query, still percent-encoded
+        self.query = query  # without the question mark
+        self.headers = headers
+        self.body = b""
+        self.keep_alive = True
+        self.http_minor = 1
+        self.peer = ""
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+
+class Responder(Protocol):
+    """The client's side of one exchange; calls after `end`, `abort` or `client_left` do nothing."""
+
+    request: Request
+    handler: ResponseEvents | None  # the pipeline sets it, to hear of the client
+
+    def respond(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer in one write."""
+
+    def start(self, status: int, headers: Headers, length: int | None) -> None:
+        """Head of an answer; `length` None means chunked (or close-delimited for HTTP/1.0).
+
+        Nothing leaves before the next `write`, `flush` or `end`, so that head and first bytes share
+        a packet.
+        """
+
+    def write(self, data: bytes) -> None:
+        """Body bytes, sent at once."""
+
+    def flush(self) -> None:
+        """Send a head that still waits for its first bytes."""
+
+    def end(self) -> None:
+        """The answer is complete."""
+
+    def abort(self) -> None:
+        """Cut the connection, so that a cut answer never looks complete."""
+
+    @property
+    def is_congested(self) -> bool:
+        """The client reads more slowly than we write."""
+
+
+class ResponseEvents(Protocol):
+    """What the pipeline hears of a client while it answers."""
+
+    def client_left(self) -> None:
+        """The connection is gone, or its sending side closed, before the answer was complete."""
+
+    def client_paused(self) -> None:
+        """Enough is buffered: stop reading upstream."""
+
+    def client_resumed(self) -> None:
+        """Go on."""
+
+
+class RequestHandler(Protocol):
+    """The pipeline, as the server sees it."""
+
+    def on_request(self, responder: Responder) -> None:
+        """A whole request has arrived; answers may come later, in any order across connections."""
+
+
+class Fault(Enum):
+    """Why an upstream attempt failed below HTTP. The value is OpenTelemetry's `error.type`."""
+
+    DNS = "dns_error"
+    CONNECT = "connect_error"
+    CONNECT_TIMEOUT = "connect_timeout"
+    TLS = "tls_error"
+    PROXY = "proxy_error"
+    RESET_UNSENT = "reset_unsent"  # a kept connection died before one byte of the answer
+    RESET = "connection_reset"  # gone within an answer, or after the request was sent on a new one
+    MALFORMED = "malformed_response"
+    TOO_LARGE = "response_head_too_large"
+
+
+class UpstreamEvents(Protocol):
+    """What the pipeline hears of one upstream attempt; after `on_end` or `on_fault`, nothing."""
+
+    def on_head(self, status: int, headers: Headers) -> None:
+        """Status and headers; 1xx answers are not shown."""
+
+    def on_body(self, data: bytes) -> None:
+        """Bytes of the body, without transfer coding, as they come."""
+
+    def on_end(self) -> None:
+        """The body is complete and its length was as promised."""
+
+    def on_fault(self, fault: Fault, detail: str) -> None:
+        """The attempt failed."""
+
+
+class Attempt(Protocol):
+    """One request on its way upstream."""
+
+    def cancel(self) -> None:
+        """Give it up: its connection is closed at once; no more events come."""
+
+    def pause(self) -> None:
+        """Read no more for now."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+
+class Upstream(Protocol):
+    """A pool of connections to one origin."""
+
+    def send(
+        self, method: bytes, path: bytes, headers: Headers, body: bytes, events: UpstreamEvents
+    ) -> Attempt:
+        """Send on a kept connection or a new one; `path` carries the query.
+
+        `host`, `content-length` and `connection` are the wire's; the caller gives the others.
+        Events never come before `send` has returned.
+        """
+
+    def warm(self, n_connections: int) -> None:
+        """Open connections ahead of need."""
+
+    def close(self) -> None:
+        """Close idle connections, and busy ones as they finish."""

@@ -1,0 +1,1 @@
+"""The contract between numbers and traffic: targets, rules, data classes, matching, versions."""
