@@ -61,7 +61,7 @@ class Refusal:
     retry_after_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claim:
     """Who asks, for how much; `pico_usd` is the most that the request can cost at list price."""
 

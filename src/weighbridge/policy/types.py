@@ -177,9 +177,9 @@ class Policy:
     data_classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Facts:
-    """What a rule may look at."""
+    """What a rule may look at; not frozen, since one is made for each request."""
 
     dialect: Dialect
     model: str
@@ -195,7 +195,7 @@ class Facts:
     at: dt.datetime | None = None  # None only where no rule has windows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Route:
     """The rule that decided and the targets in the order in which they may be tried."""
 
