@@ -48,6 +48,10 @@ COMMANDS: Mapping[str, Entry] = {
         "weighbridge.cli.sweep:sweep",
         "Trace the break-even surface over two inputs.",
     ),
+    "keys": Entry(
+        "weighbridge.cli.keys:keys",
+        "Make, rotate, revoke and list the gateway's keys.",
+    ),
     "prices": Entry(
         "weighbridge.cli.prices:prices",
         "Show, check and compare API prices.",
