@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def listed_providers() -> tuple[Provider, ...]:
     return tuple(providers)
 
 
-@cache
+@lru_cache(maxsize=4096)  # words come from traffic
 def provider_named(word: str) -> Provider | None:
     """The provider that an identifier means: by our aliases, then by genai-prices' own matching."""
     from genai_prices.data_snapshot import find_provider_by_id  # noqa: PLC0415

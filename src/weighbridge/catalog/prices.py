@@ -44,6 +44,8 @@ from weighbridge.catalog.price_tables import (
 )
 from weighbridge.units import CatalogError
 
+_MOST_FOUND = 65_536
+
 
 @dataclass(frozen=True, slots=True)
 class Rates:
@@ -78,6 +80,8 @@ class PriceBook:
         """Prices of a model as a log names it; None where unknown or ambiguous."""
         key = (provider, model)
         if key not in self._found:
+            if len(self._found) >= _MOST_FOUND:  # names come from traffic
+                self._found.clear()
             self._found[key] = self._look_up(provider, model)
         return self._found[key]
 

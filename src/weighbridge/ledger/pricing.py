@@ -1,24 +1,14 @@
-"""Exact list cost of requests: integers all the way, one rounding at the end.
+"""Exact list cost of many requests: a table of rates laid out for the batch, looked up by array.
 
-A cost is the sum over four disjoint buckets (uncached input, cache reads, cache writes, output) of
-tokens times the rate of that instant, service tier and long-context band; the band is chosen by the
-request's whole input, which is why sums of requests cannot be priced. The exact sum is rounded
-once, half to even, at 10^-12 US dollars: the same in `request_cost_usd` and in `price_batch`.
-
-Outside these buckets, and so outside the cost: audio, images, documents, searches, fees per
-request, cache writes kept for an hour at their own price, reasoning or citations billed apart from
-output. `ModelPrices.fees_left_out` names them for each model.
-
-A model without a price, or a bucket in use without one, makes a request unpriced: never $0.
+What a cost is stands in `exact`, with the same sum for one request. A row whose rates are finer
+than 10^-12 dollars a token, or whose cost could leave int64, is summed there too.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal
 from functools import lru_cache
 
 import numpy as np
@@ -27,36 +17,37 @@ from numpy.typing import NDArray
 from weighbridge.catalog.price_tables import (
     MICROSECONDS_PER_DAY,
     NO_START_US,
-    ModelPrices,
     PriceCell,
     TokenRates,
-    microseconds_of,
     service_tier_of,
 )
 from weighbridge.catalog.prices import PriceBook
-from weighbridge.units import CatalogError, InputError
+from weighbridge.ledger.exact import (
+    BUCKETS as BUCKETS,
+)
+from weighbridge.ledger.exact import (
+    FINE,
+    fine_rates,
+    negative_count,
+    rounded_cost,
+)
+from weighbridge.ledger.exact import (
+    PriceKey as PriceKey,
+)
+from weighbridge.ledger.exact import (
+    TokenBuckets as TokenBuckets,
+)
+from weighbridge.ledger.exact import (
+    request_cost_usd as request_cost_usd,
+)
+from weighbridge.units import InputError
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-BUCKETS = ("uncached_input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
-
-_RATE_DECIMALS = 18  # a price per million tokens in steps of 10^-18 is 10^-24 dollars a token
-_FINE = 10**12  # 10^-24 dollars in 10^-12 dollars
 _INT64_MAX = 2**63 - 1
 _SUMMABLE = 2**60  # four such counts add up within int64
-_EXACT = Context(prec=80)  # shifts a point, never rounds
 _BLOCK_ROWS = 65_536  # keeps a block's columns in cache
-
-
-@dataclass(frozen=True, slots=True)
-class TokenBuckets:
-    """Disjoint tokens of one request; reasoning lies inside output."""
-
-    uncached_input_tokens: int
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    output_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,93 +66,6 @@ class TokenColumns:
     def rows(self, where: slice) -> TokenColumns:
         """A stretch of rows."""
         return TokenColumns(*(column[where] for column in self.in_order()))
-
-
-@dataclass(frozen=True, slots=True)
-class PriceKey:
-    """What decides which table prices a row."""
-
-    provider: str | None
-    model: str
-    service_tier: str | None = None
-
-
-@lru_cache(maxsize=65_536)
-def _fine_rates(rates: TokenRates) -> tuple[int | None, ...]:
-    """Rates of the four buckets in 10^-24 dollars a token, as whole numbers."""
-    fine: list[int | None] = []
-    for rate in rates.in_order():
-        if rate is None:
-            fine.append(None)
-            continue
-        numerator, denominator = rate.as_integer_ratio()
-        whole, rest = divmod(numerator * 10**_RATE_DECIMALS, denominator)
-        if rest:
-            raise CatalogError(f"price {rate} USD/Mtok has more than {_RATE_DECIMALS} decimals")
-        fine.append(whole)
-    return tuple(fine)
-
-
-def _rounded_cost(rates: TokenRates, tokens: Sequence[int]) -> int | None:
-    """Cost in 10^-12 dollars, half to even; None where a bucket in use has no price."""
-    cost = 0
-    for rate, count in zip(_fine_rates(rates), tokens, strict=True):
-        if rate is None and count:
-            return None
-        cost += (rate or 0) * count
-    whole, rest = divmod(cost, _FINE)
-    return whole + (2 * rest > _FINE or (2 * rest == _FINE and whole % 2 == 1))
-
-
-def request_cost_usd(
-    prices: ModelPrices, at: dt.datetime, tokens: TokenBuckets, service_tier: str | None = None
-) -> Decimal:
-    """Exact list cost [USD] of one request at the price of its instant, in steps of 10^-12.
-
-    Parameters
-    ----------
-    prices : ModelPrices
-        Tables of the model that answered.
-    at : datetime
-        Aware instant at which the request was sent.
-    tokens : TokenBuckets
-        Disjoint token counts [tokens].
-    service_tier : str, optional
-        Tier that served it; a tier without a price of its own costs the standard price.
-
-    Raises
-    ------
-    InputError
-        Naive instant, negative tokens, or a tier that prices are not kept for.
-    CatalogError
-        A bucket in use has no listed price.
-    """
-    if at.utcoffset() is None:
-        raise InputError("request", "at", f"is {at}, without a time zone", "give an aware instant")
-    tier = service_tier_of(service_tier)
-    if tier is None:
-        raise InputError("request", "service_tier", f"is {service_tier!r}", "name a known tier")
-    counts = [getattr(tokens, bucket) for bucket in BUCKETS]
-    for bucket, count in zip(BUCKETS, counts, strict=True):
-        if count < 0:
-            raise _negative("request", bucket, count)
-    cell = prices.cell_at(microseconds_of(at), tier)
-    rates = cell.rates_for(sum(counts[:3]))
-    cost = None if rates.is_empty else _rounded_cost(rates, counts)
-    if cost is None:
-        raise CatalogError(
-            f"{prices.provider} {prices.model}: a bucket in use has no listed price at {at}"
-        )
-    return _EXACT.scaleb(Decimal(cost), -12)
-
-
-def _negative(where: str, field: str, count: int) -> InputError:
-    return InputError(
-        where,
-        field,
-        f"is {count}: buckets are disjoint and none can be negative",
-        "where cached tokens exceed input tokens the source contradicts itself: reject the row",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,13 +156,13 @@ def _filled(
     care = np.zeros(n_bands, dtype=np.int64)
     most = np.empty(n_bands, dtype=np.int64)
     for index, band in enumerate(maker.bands):
-        for bucket, rate in enumerate(_fine_rates(band)):
+        for bucket, rate in enumerate(fine_rates(band)):
             if rate is None:
                 care[index] |= 1 << bucket
-            elif rate % _FINE or rate // _FINE > _INT64_MAX:
+            elif rate % FINE or rate // FINE > _INT64_MAX:
                 care[index] |= 16 << bucket
             else:
-                rates[bucket, index] = rate // _FINE
+                rates[bucket, index] = rate // FINE
         most[index] = _INT64_MAX // max(1, int(rates[:, index].max()))
     return _RateTable(
         boundaries_us=np.asarray(edges_us[0][1:], dtype=np.int64),
@@ -306,7 +210,7 @@ def _price_block(
         cell = table.cells[cells[row]]
         assert cell is not None
         counts = [int(column[row]) for column in columns]
-        cost = _rounded_cost(cell.rates_for(sum(counts[:3])), counts)
+        cost = rounded_cost(cell.rates_for(sum(counts[:3])), counts)
         assert cost is not None
         costs[row] = _storable(cost, first_row + int(row))
     costs[~priced] = 0
@@ -330,7 +234,7 @@ def _check(n_keys: int, key_index: Ints, started_at_us: Ints, tokens: TokenColum
         if len(column) != n_rows or len(started_at_us) != n_rows:
             raise InputError("usage", name, "has another length", "give one value a row")
         if n_rows and (least := int(column.min())) < 0:
-            raise _negative(f"usage row {int(column.argmin())}", name, least)
+            raise negative_count(f"usage row {int(column.argmin())}", name, least)
         if n_rows and (most := int(column.max())) >= _SUMMABLE:
             where = f"usage row {int(column.argmax())}"
             raise InputError(where, name, f"is {most}", "no request has 10^18 tokens: reject it")
