@@ -10,10 +10,13 @@ from typing import Literal
 Dialect = Literal["openai", "anthropic"]
 CredentialKind = Literal["bearer", "anthropic", "azure", "client", "none"]
 Engine = Literal["vllm", "sglang", "llamacpp"]
-Stage = Literal["moved"]  # "shadow" and "canary" come with the loop; the schema refuses them by name
+Stage = Literal[
+    "moved"
+]  # "shadow" and "canary" come with the loop; the schema refuses them by name
 Sticky = Literal["conversation", "user"]
 
 DIALECTS: tuple[Dialect, ...] = ("openai", "anthropic")
+UNRESTRICTED = ("*",)  # what a data class that is known and may go anywhere stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +170,9 @@ class Rule:
 class Policy:
     """Targets by name, rules in order, and which targets each restricted data class may reach.
 
-    A class that stands in `data_classes` is restricted. Where any class is, a request without a
-    class is refused.
+    A class that stands in `data_classes` is restricted, unless it stands for `UNRESTRICTED`. Where
+    any class is restricted, a request without a class is refused; one with a class that does not
+    stand there is refused always.
     """
 
     version: str  # digest of its canonical form; stored on every record
