@@ -30,24 +30,26 @@ class Faults:
 
     def __init__(self, where: str, lines: Mapping[str, int] | None = None) -> None:
         self._where, self._lines = where, lines or {}
-        self._found: list[InputError] = []
+        self._found: list[tuple[int, InputError]] = []
 
     def add(self, field: str, problem: str, mend: str) -> None:
         """Note one fault; `field` is a dotted path such as `targets.gpt.caps.concurrency`."""
         line = self._line_of(field)
         where = self._where if line is None else f"{self._where}, line {line}"
-        self._found.append(InputError(where, field, problem, mend))
+        self._found.append((line or 0, InputError(where, field, problem, mend)))
 
     def add_error(self, error: InputError) -> None:
         """Note what somebody else raised."""
-        self._found += error.faults if isinstance(error, ManyFaultsError) else [error]
+        many = error.faults if isinstance(error, ManyFaultsError) else [error]
+        self._found += [(self._line_of(each.field) or 0, each) for each in many]
 
     def raise_any(self) -> None:
-        """Raise what was found: the fault itself if it is alone; nothing where all is well."""
-        if len(self._found) == 1:
-            raise self._found[0]
-        if self._found:
-            raise ManyFaultsError(self._found)
+        """Raise what was found, by line: one fault as itself, several together, nothing if none."""
+        faults = [error for _, error in sorted(self._found, key=lambda found: found[0])]
+        if len(faults) == 1:
+            raise faults[0]
+        if faults:
+            raise ManyFaultsError(faults)
 
     def __len__(self) -> int:
         return len(self._found)
