@@ -14,6 +14,7 @@ from weighbridge.policy.types import Saturation
 State = Literal["closed", "open", "half_open", "limited", "down"]
 STATES: tuple[State, ...] = ("closed", "open", "half_open", "limited", "down")
 
+WELL_FRAC = 0.1  # a target that lately failed or refused no more than this answers well
 CLEAR_FRAC = 0.9  # a full target is free again below this share of what made it full
 _TTFT_WEIGHT_FRAC = 0.2
 _N_TTFT = 5  # fewer slow answers say nothing
@@ -56,6 +57,8 @@ class TargetHealth:
         "_n_bad_before",
         "_n_failures_in_row",
         "_n_health_failures",
+        "_n_limited",
+        "_n_limited_before",
         "_n_limited_in_row",
         "_n_ok",
         "_n_ok_before",
@@ -90,7 +93,8 @@ class TargetHealth:
         self._is_down = False
         self._n_openings = self._n_health_failures = 0
         self._n_failures_in_row = self._n_limited_in_row = 0
-        self._n_ok = self._n_bad = self._n_ok_before = self._n_bad_before = 0
+        self._n_ok = self._n_bad = self._n_limited = 0
+        self._n_ok_before = self._n_bad_before = self._n_limited_before = 0
         self._turn_s = float("-inf")
         self._full_until_s = self._slow_until_s = 0.0
         self._ttft_mean_s = 0.0
@@ -137,8 +141,8 @@ class TargetHealth:
         if self._state != "closed" or self._n_failures_in_row or self._n_limited_in_row:
             return False
         self._turn(now)
-        n_bad = self._n_bad + self._n_bad_before
-        return n_bad <= 0.1 * (n_bad + self._n_ok + self._n_ok_before)
+        n_bad = self._n_bad + self._n_bad_before + self._n_limited + self._n_limited_before
+        return n_bad <= WELL_FRAC * (n_bad + self._n_ok + self._n_ok_before)
 
     def is_limited(self, now: float) -> bool:
         """Whether it is only out of allowance, not ill."""
@@ -203,6 +207,8 @@ class TargetHealth:
         several in a row make a pause, which grows.
         """
         self.on_refused(now, sent_s)
+        self._turn(now)
+        self._n_limited += 1
         self._n_limited_in_row += 1
         settings = self._settings
         if retry_after_s is not None:
@@ -292,7 +298,8 @@ class TargetHealth:
         is_recent = now < self._turn_s + half_s
         self._n_ok_before = self._n_ok if is_recent else 0
         self._n_bad_before = self._n_bad if is_recent else 0
-        self._n_ok = self._n_bad = 0
+        self._n_limited_before = self._n_limited if is_recent else 0
+        self._n_ok = self._n_bad = self._n_limited = 0
         self._turn_s = now + half_s
 
     def _jittered_s(self, pause_s: float) -> float:
