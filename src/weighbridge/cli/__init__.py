@@ -56,6 +56,10 @@ COMMANDS: Mapping[str, Entry] = {
         "weighbridge.cli.prices:prices",
         "Show, check and compare API prices.",
     ),
+    "rehearse": Entry(
+        "weighbridge.cli.rehearse:rehearse",
+        "Stand in for a provider, run a small model, replay traffic.",
+    ),
 }
 
 
