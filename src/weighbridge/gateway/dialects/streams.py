@@ -1,0 +1,315 @@
+"""Reads a stream of server-sent events in passing: what it used, whether it began and ended.
+
+Most events of a stream differ in one text alone. Once an event has been decoded, the bytes before
+and after its text are remembered; a packet with the same bytes around a text without a quote is
+one more delta of that kind and is not decoded. Everything else is.
+
+An event ends at an empty line. Only where something is to be hidden from the client is the piece of
+an event held back until its end has come: a client cannot use it earlier anyway. Comments and empty
+lines between events pass at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import msgspec
+
+from weighbridge.gateway.dialects.ask import Endpoint, TokenUsage
+from weighbridge.gateway.dialects.chunks import BYTES_PER_TOKEN, Chunk, reading_of
+from weighbridge.gateway.dialects.tails import read_tail, without_usage
+
+MAX_EVENT_BYTES = 1 << 20
+TAIL_BYTES = 1 << 16
+MAX_SHAPES = 16  # an upstream whose events never look alike is not asked for ever
+SEVERAL_TOKENS_BYTES = 12  # text per delta, on average, from which deltas hold several tokens
+
+_EVENT_END = re.compile(rb"\n\r?\n")
+_BETWEEN = re.compile(rb"(?::[^\n]*\n|\r?\n)+")
+_FIELD = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
+_NULL_USAGE = b',"usage":null'
+_SPACED_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,\s*')
+_TEXT_MARKS = (b'"content":"', b'"text":"', b'"reasoning_content":"', b'"thinking":"')
+_BETWEEN_BYTES = b":\r\n"
+_COLON = ord(":")
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class StreamReader:
+    """One answer's stream. `feed` what comes; what it returns is for the client."""
+
+    __slots__ = (
+        "_cut", "_hide", "_hide_each", "_is_oversize", "_is_partial", "_n_held", "_n_prefix",
+        "_n_shape", "_n_shapes", "_parts", "_prefix", "_read", "_start", "_suffix", "_tail",
+        "endpoint", "error", "finished", "first_token_seen", "model", "n_deltas", "n_text_bytes",
+        "response_id", "usage",
+    )  # fmt: skip
+
+    def __init__(
+        self, endpoint: Endpoint, *, hide_usage: bool = False, hide_each: bool = False
+    ) -> None:
+        """`hide_usage`: we asked for include_usage, the client did not. `hide_each`: we asked for
+        vLLM's continuous_usage_stats too, so that usage beside content is ours as well.
+        """
+        self.endpoint = endpoint
+        self.first_token_seen = False
+        self.finished = False
+        self.n_deltas = 0
+        self.n_text_bytes = 0
+        self.usage: TokenUsage | None = None  # as the upstream said it last; None: not yet
+        self.error: str | None = None
+        self.model: str | None = None
+        self.response_id: str | None = None
+        self._read = reading_of(endpoint)
+        self._hide = hide_usage and endpoint in {"chat", "completions"}
+        self._hide_each = self._hide and hide_each
+        self._parts: list[bytes] = []
+        self._n_held = 0
+        self._is_oversize = False
+        self._tail = b""
+        self._is_partial = False  # usage is of one choice of several
+        self._start: TokenUsage | None = None  # Anthropic's counts of the input
+        self._prefix = b""
+        self._suffix = b""
+        self._cut = b""  # the suffix as the client gets it
+        self._n_prefix = 0
+        self._n_shape = 0
+        self._n_shapes = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Read what came; return what the client gets: the same object where nothing is hidden."""
+        n_text = len(data) - self._n_shape
+        if (
+            self._n_shape
+            and n_text > 0
+            and not self._parts
+            and data.startswith(self._prefix)
+            and data.endswith(self._suffix)
+        ):
+            start = self._n_prefix
+            end = start + n_text
+            if data.find(b'"', start, end) < 0 and data.find(b"\n", start, end) < 0:
+                self.n_deltas += 1
+                self.n_text_bytes += n_text
+                return data if self._cut is self._suffix else data[:end] + self._cut
+        return self._feed_on(data)
+
+    def close(self) -> bytes:
+        """The stream has ended, well or not: what was held back and is for the client."""
+        held = b"".join(self._parts)
+        self._parts = []
+        self._n_held = 0
+        if self._is_oversize:
+            self._is_oversize = False
+            self._take_oversize(self._tail)
+            return b""
+        shown = self._event(held) if held else b""
+        return shown if self._hide else b""
+
+    def usage_or_estimate(self, input_tokens_estimate: int) -> TokenUsage:
+        """The upstream's counts, else an estimate that says which counts it is of.
+
+        A delta is one token, as engines send them; where deltas hold more text than a token does,
+        four bytes are one. Anthropic's count of the input stays exact in a stream that was torn.
+        """
+        if self.usage is not None and not self._is_partial:
+            return self.usage
+        known = self.usage or self._start
+        n_tokens = self._output_tokens_estimate()
+        if known is None:
+            return TokenUsage(
+                uncached_input_tokens=input_tokens_estimate,
+                output_tokens=n_tokens,
+                model=self.model,
+                response_id=self.response_id,
+                estimated=("uncached_input_tokens", "output_tokens"),
+            )
+        return replace(
+            known,
+            output_tokens=max(known.output_tokens, n_tokens),
+            estimated=("output_tokens",),
+        )
+
+    def _output_tokens_estimate(self) -> int:
+        if self.n_text_bytes >= SEVERAL_TOKENS_BYTES * self.n_deltas:
+            return -(-self.n_text_bytes // BYTES_PER_TOKEN)
+        return self.n_deltas
+
+    def _feed_on(self, data: bytes) -> bytes:
+        """Any packet that is not simply one more delta."""
+        if self._is_oversize:
+            return self._feed_oversize(data)
+        buffer = data
+        if self._parts:
+            self._parts.append(data)
+            self._n_held += len(data)
+            if b"\n" not in data and self._n_held <= MAX_EVENT_BYTES:
+                return b"" if self._hide else data
+            buffer = b"".join(self._parts)
+            self._parts = []
+        shown, at = self._events(buffer)
+        rest = buffer[at:]
+        self._n_held = len(rest)
+        if self._n_held > MAX_EVENT_BYTES:
+            self._is_oversize = True
+            self._tail = rest[-TAIL_BYTES:]
+            shown.append(rest)
+        elif rest:
+            self._parts.append(rest)
+        if not self._hide:
+            return data
+        return shown[0] if len(shown) == 1 else b"".join(shown)
+
+    def _events(self, buffer: bytes) -> tuple[list[bytes], int]:
+        """Read every whole event; what the client gets of them, and where the rest begins."""
+        shown: list[bytes] = []
+        at = 0
+        size = len(buffer)
+        has_cr = b"\r" in buffer
+        while at < size:
+            if buffer[at] in _BETWEEN_BYTES:
+                between = _BETWEEN.match(buffer, at)
+                if between is not None:
+                    shown.append(between.group())
+                    at = between.end()
+                    continue
+                if buffer[at] == _COLON or at + 1 == size:
+                    break
+            if has_cr:
+                found = _EVENT_END.search(buffer, at)
+                end = found.end() if found else -1
+            else:
+                end = buffer.find(b"\n\n", at) + 2
+            if end < 2:
+                break
+            event = buffer if end - at == size else buffer[at:end]
+            shown.append(self._event(event))
+            at = end
+        return shown, at
+
+    def _feed_oversize(self, data: bytes) -> bytes:
+        """Within an event too large to hold: let it pass, and keep its end to look for usage."""
+        n_glue = min(2, len(self._tail))
+        found = _EVENT_END.search(self._tail[-n_glue:] + data)
+        if found is None:
+            self._tail = (self._tail + data)[-TAIL_BYTES:]
+            return data
+        cut = found.end() - n_glue
+        self._is_oversize = False
+        self._take_oversize((self._tail + data[:cut])[-TAIL_BYTES:])
+        rest = data[cut:]
+        return data[:cut] + self._feed_on(rest) if rest else data
+
+    def _take_oversize(self, tail: bytes) -> None:
+        self._tail = b""
+        self._take(read_tail(self.endpoint, tail))
+
+    def _event(self, event: bytes) -> bytes:
+        """Read one event; what the client gets of it."""
+        if len(event) > MAX_EVENT_BYTES:
+            self._take(read_tail(self.endpoint, event[-TAIL_BYTES:]))
+            return event
+        chunk = self._decode(event)
+        if chunk is None:
+            return event
+        self._take(chunk)
+        shown = self._hidden(event, chunk) if self._hide else event
+        if chunk.n_text_bytes and chunk.usage is None and self._n_shapes < MAX_SHAPES:
+            self._learn(event, shown, chunk.n_text_bytes)
+        return shown
+
+    def _decode(self, event: bytes) -> Chunk | None:
+        """What the event says; None where it has no data or none that can be understood."""
+        if event.startswith(b"data: "):
+            payload = event[6:]
+        else:
+            start = 0 if event.startswith(b"data:") else event.find(b"\ndata:") + 1
+            if not start and not event.startswith(b"data:"):
+                return None
+            payload = event[start + 5 :].lstrip()
+        try:
+            return self._read(payload)
+        except _UNREADABLE:
+            lines = _FIELD.findall(event)
+        try:
+            return self._read(b"\n".join(lines))
+        except _UNREADABLE:
+            return None
+
+    def _take(self, chunk: Chunk) -> None:
+        """Add what an event says to what is known of the answer."""
+        if chunk.n_text_bytes:
+            self.first_token_seen = True
+            self.n_deltas += 1
+            self.n_text_bytes += chunk.n_text_bytes
+        if chunk.model is not None:
+            self.model = chunk.model
+        if chunk.response_id is not None:
+            self.response_id = chunk.response_id
+        if chunk.error is not None:
+            self.error = chunk.error
+        if chunk.is_last:
+            self.finished = True
+        if chunk.usage is not None:
+            self._take_usage(chunk.usage, chunk.is_partial_usage)
+
+    def _take_usage(self, usage: TokenUsage, is_partial: bool) -> None:
+        if self.endpoint != "messages":
+            self.usage = usage
+            self._is_partial = is_partial
+            usage.model = usage.model or self.model
+            usage.response_id = usage.response_id or self.response_id
+        elif is_partial:
+            self._start = usage
+        else:
+            self.usage = _merged(self._start, usage) if self._start is not None else usage
+
+    def _hidden(self, event: bytes, chunk: Chunk) -> bytes:
+        """The event without usage that the client did not ask for."""
+        if chunk.is_usage_only:
+            return b""
+        if chunk.has_null_usage:
+            at = event.rfind(_NULL_USAGE)
+            if at >= 0:
+                return event[:at] + event[at + len(_NULL_USAGE) :]
+            return _SPACED_NULL_USAGE.sub(b"", event, count=1)
+        if self._hide_each and chunk.usage is not None:
+            return without_usage(event)
+        return event
+
+    def _learn(self, event: bytes, shown: bytes, n_text_bytes: int) -> None:
+        """Remember the bytes around the event's one text."""
+        for mark in _TEXT_MARKS:
+            start = event.find(mark) + len(mark)
+            end = start + n_text_bytes
+            if start < len(mark) or event[end : end + 1] != b'"' or b'"' in event[start:end]:
+                continue
+            suffix = event[end:]
+            cut = suffix
+            if shown is not event:
+                if not shown.startswith(event[:end]):
+                    return
+                cut = shown[end:]
+            self._prefix = event[:start]
+            self._suffix = suffix
+            self._cut = cut
+            self._n_prefix = start
+            self._n_shape = start + len(suffix)
+            self._n_shapes += 1
+            return
+
+
+def _merged(start: TokenUsage, latest: TokenUsage) -> TokenUsage:
+    """Anthropic's counts: all cumulative, the later ones not always complete."""
+    return TokenUsage(
+        max(start.uncached_input_tokens, latest.uncached_input_tokens),
+        max(start.cache_read_tokens, latest.cache_read_tokens),
+        max(start.cache_write_tokens, latest.cache_write_tokens),
+        max(start.output_tokens, latest.output_tokens),
+        max(start.reasoning_tokens, latest.reasoning_tokens),
+        start.model,
+        latest.service_tier or start.service_tier,
+        start.response_id,
+        contradiction=start.contradiction or latest.contradiction,
+    )
