@@ -48,6 +48,14 @@ COMMANDS: Mapping[str, Entry] = {
         "weighbridge.cli.sweep:sweep",
         "Trace the break-even surface over two inputs.",
     ),
+    "config": Entry(
+        "weighbridge.cli.config:config",
+        "Check the gateway's configuration, or make one from LiteLLM's.",
+    ),
+    "policy": Entry(
+        "weighbridge.cli.policy:policy",
+        "Say which rule and target a request meets, and why.",
+    ),
     "keys": Entry(
         "weighbridge.cli.keys:keys",
         "Make, rotate, revoke and list the gateway's keys.",

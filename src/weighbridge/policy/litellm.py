@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from weighbridge.policy.litellm_deployments import Deployment, Notes, read_deployment
+from weighbridge.policy.targets import TARGET_FIELDS
 from weighbridge.policy.types import DIALECTS
 
 _SECTIONS = ("model_list", "router_settings", "litellm_settings", "general_settings")
@@ -63,11 +64,17 @@ def from_litellm(
         for i, raw in enumerate(raw_list if isinstance(raw_list, list) else [])
     ]
     named = _named([each for each in found if each is not None], notes)
-    new: dict[str, Any] = {"targets": {name: each.target for name, each in named.items()}}
+    new: dict[str, Any] = {
+        "targets": {name: _in_order(each.target) for name, each in named.items()}
+    }
     new |= _routes(named, settings, notes)
     new |= _retry(settings, notes) | _state(settings["router_settings"], notes)
     _not_carried(document, settings, notes)
     return new, notes.lines
+
+
+def _in_order(target: dict[str, Any]) -> dict[str, Any]:
+    return {name: target[name] for name in TARGET_FIELDS if name in target}
 
 
 def _mapping(raw: object) -> dict[str, Any]:
@@ -97,7 +104,9 @@ def _named(found: list[Deployment], notes: Notes) -> dict[str, Deployment]:
             name = _free(f"{base}-openai", named)
             named[name] = twin
             why = "serves OpenAI clients by Anthropic's compatible endpoint, without prompt caching"
-            notes.add(f"model {each.group}", f"target {name} {why}; use /v1/messages where you can")
+            notes.add(f"targets.{name}", f"{why}; use /v1/messages where you can")
+            if "caps" in target:
+                notes.add(f"targets.{name}.caps", f"are those of {base} once more: divide them")
     return named
 
 

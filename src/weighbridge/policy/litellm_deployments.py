@@ -103,7 +103,7 @@ def read_deployment(
     if url is None:
         return None
     _check_home(entry, url)
-    wanted = _NAME.sub("-", group).strip("-.:/@+_") or "target"
+    wanted = _NAME.sub("-", group).strip("-.:/@+_") or "any"
     asked = {**timeouts, **_given(params, "timeout", "stream_timeout")}
     target = _target(entry, url) | _caps(entry) | _timeouts(entry, asked)
     target |= _model_info(whole, path, notes) | _credential(entry, f"{wanted}-{prefix}")
