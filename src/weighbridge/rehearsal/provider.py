@@ -87,6 +87,8 @@ class Provider:
         self._limits: dict[str, KeyLimits] = {}
         self._responses: dict[str, None] = {}
         self._load = Load()
+        n_slots = self.settings.n_slots
+        self._slots = asyncio.Semaphore(n_slots) if n_slots is not None else None
         self._number = 0
         self.requests.clear()
 
@@ -242,28 +244,47 @@ class Provider:
         await self._carry_out(call, plan, fault)
 
     async def _carry_out(self, call: Call, plan: Plan, fault: Fault | None) -> None:
+        """Run a plan when its turn has come, and put it on the bill."""
         assert call.line is not None
         assert call.model is not None
-        started_s = call.received.received_s
         headers = [*call.id_header(), *self._limit_headers(call)]
+        started_s = call.received.received_s
         exchange = Exchange(
             call.connection, self.settings, plan, call.line, fault, headers, started_s
         )
+        slots = self._slots
+        try:
+            if slots is not None:
+                await self._turn(slots)
+                exchange.started_s = asyncio.get_running_loop().time()
+            await self._run(exchange, plan)
+        except asyncio.CancelledError:
+            call.line.cancelled = call.connection.left
+            raise
+        finally:
+            call.line.fault = fault.fault if fault is not None else None
+            self._count(call.line.http_status)
+            if plan.endpoint not in UNPRICED:
+                self._bill.add(call.line, call.model)
+
+    async def _turn(self, slots: asyncio.Semaphore) -> None:
+        self._load.n_waiting += 1
+        try:
+            await slots.acquire()
+        finally:
+            self._load.n_waiting -= 1
+
+    async def _run(self, exchange: Exchange, plan: Plan) -> None:
         kv_tokens = plan.input_tokens + plan.output_tokens
         self._load.n_running += 1
         self._load.kv_tokens += kv_tokens
         try:
             await exchange.run()
-        except asyncio.CancelledError:
-            call.line.cancelled = call.connection.left
-            raise
         finally:
             self._load.n_running -= 1
             self._load.kv_tokens -= kv_tokens
-            call.line.fault = fault.fault if fault is not None else None
-            self._count(call.line.http_status)
-            if plan.endpoint not in UNPRICED:
-                self._bill.add(call.line, call.model)
+            if self._slots is not None:
+                self._slots.release()
 
     def _authenticate(self, call: Call) -> None:
         allowed = self.settings.api_keys

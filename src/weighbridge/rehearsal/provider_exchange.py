@@ -87,19 +87,27 @@ class Exchange:
         name = self.fault.fault if self.fault is not None else None
         if name in NEVER_ANSWERED or (name in SILENT_WHEN_WHOLE and not self.plan.stream):
             await _for_ever()
-        if name == "slow":
-            assert self.fault is not None
-            await asyncio.sleep(SLOW_S if self.fault.delay_s is None else self.fault.delay_s)
         if name in ("missing_usage", "zero_usage"):
             self.plan.usage = "missing" if name == "missing_usage" else "zero"
-        if name == "reset" and not self.plan.stream:
+        if name == "reset" and self._breaks_at_once():
             await self._reset()
         self.is_working = name not in ("comments_only", "role_only")
+        if name == "slow":
+            await self._dawdle()
         if self.plan.stream:
             await self._stream(name)
         else:
             await self._whole(name)
         self.line.complete = True
+
+    def _breaks_at_once(self) -> bool:
+        return self.fault is not None and not (self.plan.stream and self.fault.after_events)
+
+    async def _dawdle(self) -> None:
+        assert self.fault is not None
+        delay_s = SLOW_S if self.fault.delay_s is None else self.fault.delay_s
+        self.started_s += delay_s
+        await asyncio.sleep(delay_s)
 
     def _settle(self) -> None:
         """What is billed: the prompt once work on it began, and the output made so far."""
@@ -182,8 +190,6 @@ class Exchange:
         self.connection.last_chunk()
 
     def _open(self, name: str | None) -> bool:
-        if name == "reset" and self.fault is not None and self.fault.after_events == 0:
-            return True  # not even a head
         kind = HTML if name == "wrong_content_type" else EVENTS
         framing = ("transfer-encoding", "chunked")
         if name == "lying_length":

@@ -134,6 +134,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     api_keys: tuple[str, ...] = ()  # none: any key, or no key, is let in
     events_per_write: int = 1  # several events in one packet
     bytes_per_write: int = 0  # events cut across writes; 0: never
+    n_slots: int | None = None  # requests that run at once; more wait, as in a self-hosted engine
     engine: bool = True  # /metrics as a vLLM engine has it
     kv_capacity_tokens: int = 200_000
     n_requests_kept: int = 0  # so many of the last requests can be read back, bodies included
@@ -144,6 +145,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         names = [model.name for model in self.models]
         if len(set(names)) != len(names):
             raise ValueError("a model is listed twice")
+        if self.n_slots is not None and self.n_slots < 1:
+            raise ValueError("n_slots is below 1")
         if self.speed < 0 or self.events_per_write < 1 or self.bytes_per_write < 0:
             raise ValueError("speed, events_per_write or bytes_per_write is out of its range")
         for model in (*self.models, *([self.other_models] if self.other_models else [])):
