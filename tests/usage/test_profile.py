@@ -25,6 +25,7 @@ TYPES = {
     "string": pa.string(),
     "int64": pa.int64(),
     "float64": pa.float64(),
+    "bool": pa.bool_(),
     "timestamp_us_utc": pa.timestamp("us", tz="UTC"),
     "decimal_18_12": pa.decimal128(18, 12),
 }

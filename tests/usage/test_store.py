@@ -31,6 +31,7 @@ def table(n: int = 4, first: int = 0) -> pa.Table:
         "string": lambda i: f"s{i}",
         "int64": lambda i: i,
         "float64": lambda i: i / 4,
+        "bool": lambda i: i % 2 == 0,
         "timestamp_us_utc": lambda i: START + dt.timedelta(minutes=30 * i),
         "decimal_18_12": lambda i: Decimal(i).scaleb(-12),
     }

@@ -27,7 +27,7 @@ class Column:
     """One stored column: its name, its Arrow/SQL type, whether it may be empty, what it means."""
 
     name: str
-    type: Literal["string", "int64", "float64", "timestamp_us_utc", "decimal_18_12"]
+    type: Literal["string", "int64", "float64", "bool", "timestamp_us_utc", "decimal_18_12"]
     nullable: bool
     meaning: str
 
@@ -76,9 +76,20 @@ COLUMNS: tuple[Column, ...] = (
     Column("estimated", "string", True, "comma-separated columns whose value is estimated"),
     Column("prices_digest", "string", True, "digest of the price tables that priced the row"),
     Column("import_id", "string", False, "digest of the imported file: finds its manifest"),
+    # What the gateway alone knows; ledgers written before it lack these columns.
+    Column("key_id", "string", True, "which virtual key asked; never the key"),
+    Column("rule", "string", True, "policy rule that chose the target"),
+    Column("policy_version", "string", True, "version of the policy in force"),
+    Column("error_type", "string", True, "error.type: what went wrong, in one word"),
+    Column("http_status", "int64", True, "status that the client was told"),
+    Column("endpoint", "string", True, "API call: chat, responses, messages, embeddings"),
+    Column("streamed", "bool", True, "whether the answer came as events"),
+    Column("queue_s", "float64", True, "wait in the gateway before the first upstream call"),
+    Column("attempt_log", "string", True, "JSON list of upstream calls, where more than one"),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+GATEWAY_COLUMN_NAMES: tuple[str, ...] = COLUMN_NAMES[COLUMN_NAMES.index("import_id") + 1 :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,15 @@ class UsageRecord:
     reported_cost_usd: Decimal | None = None
     estimated: str | None = None
     prices_digest: str | None = None
+    key_id: str | None = None
+    rule: str | None = None
+    policy_version: str | None = None
+    error_type: str | None = None
+    http_status: int | None = None
+    endpoint: str | None = None
+    streamed: bool | None = None
+    queue_s: float | None = None
+    attempt_log: str | None = None
 
     @property
     def input_tokens(self) -> int:

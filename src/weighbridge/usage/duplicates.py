@@ -83,7 +83,8 @@ def _mapped(path: Path) -> pa.Table:
 
 def _open_stored(engine: duckdb.DuckDBPyConnection, stored: Sequence[str]) -> None:
     if stored:
-        engine.read_parquet(list(stored), hive_partitioning=False).create_view("stored")
+        parts = engine.read_parquet(list(stored), hive_partitioning=False, union_by_name=True)
+        parts.create_view("stored")
     else:
         columns = ", ".join(f"NULL AS {name}" for name in CONTENT)
         engine.execute(

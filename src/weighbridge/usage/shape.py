@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from weighbridge.catalog.prices import PriceBook
 from weighbridge.ledger.pricing import PriceKey, TokenColumns, price_batch
-from weighbridge.ledger.record import COLUMN_NAMES
+from weighbridge.ledger.record import COLUMN_NAMES, GATEWAY_COLUMN_NAMES
 from weighbridge.usage.batches import Batch, sha256_of
 from weighbridge.usage.convert import (
     Clock,
@@ -267,7 +267,7 @@ def _forget_what_no_model_did(columns: dict[str, Any], reading: _Reading) -> Non
 _BUCKETS = ("uncached_input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
 _NOT_CONTENT = ("request_id", "price_state", "list_cost_usd", "estimated", "prices_digest")
 CONTENT = tuple(
-    name for name in COLUMN_NAMES if name not in (*_NOT_CONTENT, "import_id")
+    name for name in COLUMN_NAMES if name not in (*_NOT_CONTENT, "import_id", *GATEWAY_COLUMN_NAMES)
 )  # two rows with the same id and these are one row, seen twice
 
 
@@ -375,7 +375,10 @@ def _as_table(columns: Mapping[str, Any], prices_digest: str) -> pa.Table:
     priced = pc.equal(columns["price_state"], "priced")
     made = {**columns, "prices_digest": pc.if_else(priced, digest, pa.scalar(None, pa.string()))}
     fields = [f for f in SCHEMA if f.name != "import_id"]
-    arrays = [_as_array(made[f.name], f.type, n) for f in fields]
+    arrays = [
+        _as_array(made[f.name], f.type, n) if f.name in made else pa.nulls(n, f.type)
+        for f in fields
+    ]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
@@ -385,13 +388,13 @@ def _as_array(column: Any, kind: pa.DataType, n: int) -> pa.Array:
     values, empty = (column.values, column.empty) if isinstance(column, Numbers) else (column, None)
     if pa.types.is_decimal(kind):
         assert empty is not None
-        return _decimals(values, empty, kind, n)
+        return decimals_of(values, empty, kind, n)
     if pa.types.is_timestamp(kind):
         return pa.array(values, pa.int64()).cast(kind)
     return pa.array(values, kind, mask=empty)
 
 
-def _decimals(pico: Ints, empty: Mask, kind: pa.DataType, n: int) -> pa.Array:
+def decimals_of(pico: Ints, empty: Mask, kind: pa.DataType, n: int) -> pa.Array:
     """Whole 10^-12 dollars as 128-bit decimals: the low word, and the sign carried upwards."""
     words = np.empty((n, 2), dtype=np.int64)
     words[:, 0] = pico

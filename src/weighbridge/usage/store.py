@@ -30,7 +30,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from weighbridge.ledger.record import COLUMN_NAMES, COLUMNS, COST_SCALE
+from weighbridge.ledger.record import (
+    COLUMN_NAMES,
+    COLUMNS,
+    COST_SCALE,
+    GATEWAY_COLUMN_NAMES,
+)
 from weighbridge.units import InputError
 
 FORMAT = "weighbridge-ledger"
@@ -40,6 +45,7 @@ _ARROW_TYPES = {
     "string": pa.string(),
     "int64": pa.int64(),
     "float64": pa.float64(),
+    "bool": pa.bool_(),
     "timestamp_us_utc": pa.timestamp("us", tz="UTC"),
     "decimal_18_12": pa.decimal128(18, COST_SCALE),
 }
@@ -351,6 +357,7 @@ def write_table(
     (synthetic traffic, tests): logs of other tools go through `importing`.
     """
     folder = Path(path)
+    table = _with_gateway_columns(table)
     draft = (
         table.set_column(*_import_id_column(table, "0" * 16))
         if "import_id" in table.column_names
@@ -376,6 +383,13 @@ def write_table(
         )
         commit(folder, place, [StagedImport(manifest, parts)])
     return manifest
+
+
+def _with_gateway_columns(table: pa.Table) -> pa.Table:
+    for name in GATEWAY_COLUMN_NAMES:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows, SCHEMA.field(name).type))
+    return table
 
 
 def _import_id_column(table: pa.Table, import_id: str) -> tuple[int, str, pa.Array]:

@@ -39,7 +39,9 @@ class Engine:
                 "preserve_insertion_order": False,
             }
         )
-        stored = self._connection.read_parquet(list(files), hive_partitioning=False)
+        stored = self._connection.read_parquet(
+            list(files), hive_partitioning=False, union_by_name=True
+        )
         stored.project(", ".join(map(_stored_column, REQUEST_SCHEMA))).create_view("requests")
         self._requests = "requests"
 
