@@ -158,6 +158,6 @@ class Fields:
 
 
 def _kind(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "a mapping"
-    return "a list" if isinstance(value, list) else shown(value)
+    # Text is never quoted here: where fields belong, it may be a secret.
+    kinds = ((Mapping, "a mapping"), (list, "a list"), (str, "text"))
+    return next((name for kind, name in kinds if isinstance(value, kind)), shown(value))

@@ -120,7 +120,7 @@ def _weighted(path: str, raw: object, faults: Faults) -> Weighted | None:
         return None
     fields = Fields(raw, path, faults, ("target", "weight"))
     target = fields.required_text("target", "name the target")
-    weight = fields.number("weight", high=1e9, or_low=True)
+    weight = fields.number("weight", or_low=True)
     return Weighted(target, 1.0 if weight is None else weight) if target else None
 
 
