@@ -11,6 +11,8 @@ from msgspec import Raw, Struct
 
 from weighbridge.gateway.dialects.ask import Ask, AskError, Endpoint
 from weighbridge.gateway.dialects.naming import labels_in_metadata, tidy
+from weighbridge.gateway.dialects.naming import names_from_headers as names_from_headers
+from weighbridge.gateway.dialects.prompts import prompt_parts as prompt_parts
 
 MAX_TOKENS_ASKED = 1_000_000_000
 MAX_CHOICES = 1024

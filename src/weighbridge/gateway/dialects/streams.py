@@ -28,6 +28,8 @@ SEVERAL_TOKENS_BYTES = 12  # text per delta, on average, from which deltas hold 
 _EVENT_END = re.compile(rb"\n\r?\n")
 _BETWEEN = re.compile(rb"(?::[^\n]*\n|\r?\n)+")
 _FIELD = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
+_NOISE_MARK = b'"obfuscation":"'
+_USAGE_MARK = b',"usage":{'
 _NULL_USAGE = b',"usage":null'
 _SPACED_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,\s*')
 _TEXT_MARKS = (b'"content":"', b'"text":"', b'"reasoning_content":"', b'"thinking":"')
@@ -40,10 +42,33 @@ class StreamReader:
     """One answer's stream. `feed` what comes; what it returns is for the client."""
 
     __slots__ = (
-        "_cut", "_hide", "_hide_each", "_is_oversize", "_is_partial", "_n_held", "_n_prefix",
-        "_n_shape", "_n_shapes", "_parts", "_prefix", "_read", "_start", "_suffix", "_tail",
-        "endpoint", "error", "finished", "first_token_seen", "model", "n_deltas", "n_text_bytes",
-        "response_id", "usage",
+        "_cut",
+        "_has_usage",
+        "_hide",
+        "_hide_each",
+        "_is_oversize",
+        "_is_partial",
+        "_last",
+        "_latest",
+        "_middle",
+        "_n_held",
+        "_n_middle",
+        "_n_prefix",
+        "_n_shapes",
+        "_parts",
+        "_prefix",
+        "_read",
+        "_start",
+        "_tail",
+        "_usage",
+        "endpoint",
+        "error",
+        "finished",
+        "first_token_seen",
+        "model",
+        "n_deltas",
+        "n_text_bytes",
+        "response_id",
     )  # fmt: skip
 
     def __init__(
@@ -57,7 +82,6 @@ class StreamReader:
         self.finished = False
         self.n_deltas = 0
         self.n_text_bytes = 0
-        self.usage: TokenUsage | None = None  # as the upstream said it last; None: not yet
         self.error: str | None = None
         self.model: str | None = None
         self.response_id: str | None = None
@@ -69,31 +93,68 @@ class StreamReader:
         self._is_oversize = False
         self._tail = b""
         self._is_partial = False  # usage is of one choice of several
+        self._usage: TokenUsage | None = None
         self._start: TokenUsage | None = None  # Anthropic's counts of the input
-        self._prefix = b""
-        self._suffix = b""
-        self._cut = b""  # the suffix as the client gets it
+        self._prefix = b""  # of an event like those before: up to its text,
+        self._middle = b""  # from there on, or to the padding,
+        self._last = b""  # after what varies again: padding, or the counts of `usage`
+        self._has_usage = False
+        self._latest = b""  # the last event like that, whose usage is read when asked for
+        self._cut = b""  # the middle as the client gets it
         self._n_prefix = 0
-        self._n_shape = 0
+        self._n_middle = 0
         self._n_shapes = 0
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """Tokens as the upstream reported them last; None where it has not yet."""
+        if self._latest:
+            chunk = self._decode(self._latest)
+            self._latest = b""
+            if chunk is not None and chunk.usage is not None:
+                self._take_usage(chunk.usage, chunk.is_partial_usage)
+        return self._usage
 
     def feed(self, data: bytes) -> bytes:
         """Read what came; return what the client gets: the same object where nothing is hidden."""
-        n_text = len(data) - self._n_shape
-        if (
-            self._n_shape
-            and n_text > 0
-            and not self._parts
-            and data.startswith(self._prefix)
-            and data.endswith(self._suffix)
-        ):
-            start = self._n_prefix
-            end = start + n_text
-            if data.find(b'"', start, end) < 0 and data.find(b"\n", start, end) < 0:
-                self.n_deltas += 1
-                self.n_text_bytes += n_text
-                return data if self._cut is self._suffix else data[:end] + self._cut
+        if self._prefix and not self._parts:
+            shown = self._one_more(data)
+            if shown is not None:
+                return shown
         return self._feed_on(data)
+
+    def _one_more(self, data: bytes) -> bytes | None:
+        """What the client gets of `data`, where it is one event like one decoded before."""
+        start = self._n_prefix
+        if not data.startswith(self._prefix):
+            return None
+        end = data.find(b'"', start)
+        after = end + self._n_middle
+        if end <= start or not data.startswith(self._middle, end):
+            return None
+        if data.find(b"\n", start, end) >= 0:
+            return None
+        shown_after = data[after:]
+        if shown_after:
+            if not self._is_varying(data, after):
+                return None
+            if self._has_usage:
+                self._latest = data
+                shown_after = self._last[1:]
+        self.n_deltas += 1
+        self.n_text_bytes += end - start
+        return data if self._cut is self._middle else data[:end] + self._cut + shown_after
+
+    def _is_varying(self, data: bytes, start: int) -> bool:
+        """Whether from `start` come only padding or counts, and then the event's usual end."""
+        end = len(data) - len(self._last)
+        return (
+            len(self._last) > 0
+            and data.find(self._last[:1], start) == end
+            and data.endswith(self._last)
+            and data.find(b"\n", start, end) < 0
+            and not (self._has_usage and data.find(b"{", start, end) >= 0)
+        )
 
     def close(self) -> bytes:
         """The stream has ended, well or not: what was held back and is for the client."""
@@ -113,9 +174,10 @@ class StreamReader:
         A delta is one token, as engines send them; where deltas hold more text than a token does,
         four bytes are one. Anthropic's count of the input stays exact in a stream that was torn.
         """
-        if self.usage is not None and not self._is_partial:
-            return self.usage
-        known = self.usage or self._start
+        known = self.usage
+        if known is not None and not self._is_partial:
+            return known
+        known = known or self._start
         n_tokens = self._output_tokens_estimate()
         if known is None:
             return TokenUsage(
@@ -153,6 +215,7 @@ class StreamReader:
         self._n_held = len(rest)
         if self._n_held > MAX_EVENT_BYTES:
             self._is_oversize = True
+            self._prefix = b""  # within the event nothing is to be taken for another one
             self._tail = rest[-TAIL_BYTES:]
             shown.append(rest)
         elif rest:
@@ -184,7 +247,8 @@ class StreamReader:
             if end < 2:
                 break
             event = buffer if end - at == size else buffer[at:end]
-            shown.append(self._event(event))
+            alike = self._one_more(event) if self._prefix else None
+            shown.append(self._event(event) if alike is None else alike)
             at = end
         return shown, at
 
@@ -215,8 +279,8 @@ class StreamReader:
             return event
         self._take(chunk)
         shown = self._hidden(event, chunk) if self._hide else event
-        if chunk.n_text_bytes and chunk.usage is None and self._n_shapes < MAX_SHAPES:
-            self._learn(event, shown, chunk.n_text_bytes)
+        if chunk.n_text_bytes and self._n_shapes < MAX_SHAPES and not chunk.is_partial_usage:
+            self._learn(event, shown, chunk.n_text_bytes, chunk.usage is not None)
         return shown
 
     def _decode(self, event: bytes) -> Chunk | None:
@@ -243,9 +307,9 @@ class StreamReader:
             self.first_token_seen = True
             self.n_deltas += 1
             self.n_text_bytes += chunk.n_text_bytes
-        if chunk.model is not None:
+        if chunk.model:
             self.model = chunk.model
-        if chunk.response_id is not None:
+        if chunk.response_id:
             self.response_id = chunk.response_id
         if chunk.error is not None:
             self.error = chunk.error
@@ -255,15 +319,16 @@ class StreamReader:
             self._take_usage(chunk.usage, chunk.is_partial_usage)
 
     def _take_usage(self, usage: TokenUsage, is_partial: bool) -> None:
+        self._latest = b""
         if self.endpoint != "messages":
-            self.usage = usage
+            self._usage = usage
             self._is_partial = is_partial
             usage.model = usage.model or self.model
             usage.response_id = usage.response_id or self.response_id
         elif is_partial:
             self._start = usage
         else:
-            self.usage = _merged(self._start, usage) if self._start is not None else usage
+            self._usage = _merged(self._start, usage) if self._start is not None else usage
 
     def _hidden(self, event: bytes, chunk: Chunk) -> bytes:
         """The event without usage that the client did not ask for."""
@@ -278,26 +343,35 @@ class StreamReader:
             return without_usage(event)
         return event
 
-    def _learn(self, event: bytes, shown: bytes, n_text_bytes: int) -> None:
-        """Remember the bytes around the event's one text."""
+    def _learn(self, event: bytes, shown: bytes, n_text_bytes: int, has_usage: bool) -> None:
+        """Remember the bytes around the event's one text, and around padding or counts."""
+        self._n_shapes += 1
         for mark in _TEXT_MARKS:
             start = event.find(mark) + len(mark)
             end = start + n_text_bytes
-            if start < len(mark) or event[end : end + 1] != b'"' or b'"' in event[start:end]:
-                continue
-            suffix = event[end:]
-            cut = suffix
-            if shown is not event:
-                if not shown.startswith(event[:end]):
-                    return
-                cut = shown[end:]
-            self._prefix = event[:start]
-            self._suffix = suffix
-            self._cut = cut
-            self._n_prefix = start
-            self._n_shape = start + len(suffix)
-            self._n_shapes += 1
+            if start >= len(mark) and event.find(b'"', start) == end:
+                break
+        else:
             return
+        mark, stop = (_USAGE_MARK, b"}") if has_usage else (_NOISE_MARK, b'"')
+        varying = event.rfind(mark, end) + len(mark)
+        if varying < len(mark):
+            middle, last, shown_after = event[end:], b"", b""
+        else:
+            middle, last = event[end:varying], event[event.find(stop, varying) :]
+            shown_after = last[1:] if has_usage else event[varying:]
+        cut = middle
+        if shown is not event:
+            cut = shown[end : len(shown) - len(shown_after)]
+            if shown != event[:end] + cut + shown_after:
+                return
+        self._prefix = event[:start]
+        self._middle = middle
+        self._cut = cut
+        self._last = last
+        self._has_usage = has_usage
+        self._n_prefix = start
+        self._n_middle = len(middle)
 
 
 def _merged(start: TokenUsage, latest: TokenUsage) -> TokenUsage:

@@ -11,6 +11,7 @@ from weighbridge.gateway.dialects.chunks import NOTHING, Chunk
 from weighbridge.gateway.dialects.counting import Usage, read_usage, tokens_of
 
 _KEY = b'"usage"'
+_PLAIN_KEY = b',"usage":{'
 _OPENS = re.compile(rb"\s*:\s*(?=\{)")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}]')
 _MAX_USAGE_BYTES = 8192
@@ -57,6 +58,10 @@ def read_tail(endpoint: Endpoint, tail: bytes) -> Chunk:
 
 def without_usage(event: bytes) -> bytes:
     """An event of one `data:` line without the `usage` of its object; else as it is."""
+    start = event.rfind(_PLAIN_KEY)
+    end = event.find(b"}", start) + 1
+    if start >= 0 and end and b"{" not in event[start + len(_PLAIN_KEY) : end]:
+        return event[:start] + event[end:]
     start = event.find(b"{")
     end = event.rfind(b"}") + 1
     try:
