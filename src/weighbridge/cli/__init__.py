@@ -48,6 +48,10 @@ COMMANDS: Mapping[str, Entry] = {
         "weighbridge.cli.sweep:sweep",
         "Trace the break-even surface over two inputs.",
     ),
+    "serve": Entry(
+        "weighbridge.cli.serve:serve",
+        "Route and meter every request: the gateway.",
+    ),
     "config": Entry(
         "weighbridge.cli.config:config",
         "Check the gateway's configuration, or make one from LiteLLM's.",

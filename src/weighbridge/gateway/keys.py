@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from hmac import compare_digest
 
@@ -30,6 +30,10 @@ class KeyRing:
     def __len__(self) -> int:
         """How many ids there are."""
         return len(self._by_id)
+
+    def __iter__(self) -> Iterator[VirtualKey]:
+        """Each id's newest key."""
+        return iter(self._by_id.values())
 
     def find(self, presented: bytes) -> VirtualKey | None:
         """The key with this text, expired and revoked ones included."""

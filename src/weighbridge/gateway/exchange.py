@@ -1,0 +1,557 @@
+"""One request on its way through: call, relay and meter, driven by the wire's events.
+
+The decisions before the first call are the ordered list in `pipeline.py`; what to do when a call
+fails is decided by `calls.py`. This file carries things from one to the other, and makes sure that
+every request is settled and written down exactly once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weighbridge.gateway.admission import Refusal
+from weighbridge.gateway.calls import Action, Calls, Fail, Send, Torn, Wait
+from weighbridge.gateway.dialects.answers import read_answer
+from weighbridge.gateway.dialects.errors import error_event
+from weighbridge.gateway.dialects.streams import StreamReader
+from weighbridge.gateway.headers import (
+    REQUEST_ID,
+    answer_headers,
+    is_event_stream,
+    promised_length,
+    readable,
+)
+from weighbridge.gateway.pipeline import PIPELINE
+from weighbridge.gateway.retry_after import retry_after_s
+from weighbridge.gateway.wire.messages import Attempt, Fault, Headers, Responder
+
+if TYPE_CHECKING:
+    from weighbridge.gateway.admission import Grant, VirtualKey
+    from weighbridge.gateway.calls import TimeoutKind
+    from weighbridge.gateway.dialects.ask import Ask, Endpoint, TokenUsage
+    from weighbridge.gateway.fair_queue import Ticket
+    from weighbridge.gateway.gateway import Gateway
+    from weighbridge.gateway.live import Live
+    from weighbridge.gateway.setup import Setup
+    from weighbridge.policy.types import Dialect, Facts, Route
+
+# Where an exchange is; each event is handled by what it means there.
+DECIDING, QUEUED, SENT, ERROR, BODY, HELD, STREAM, OVER = range(8)
+
+WHOLE_BODY_BYTES = (
+    256 * 1024
+)  # up to here an answer is relayed whole, so that a cut one never starts
+KEPT_BODY_BYTES = 8 * 1024 * 1024
+TAIL_BYTES = 64 * 1024
+HOLD_S = (
+    1.0  # what comes before the first token waits so long, so that a failed start may fail over
+)
+OPEN_LINE_S = 0.1
+CLIENT_LEFT = 499  # as nginx logs it; nobody receives it
+
+
+class Exchange:
+    """A request, its answer, and everything that the record of it needs."""
+
+    __slots__ = (
+        "arrived_s",
+        "ask",
+        "at",
+        "attempt",
+        "calls",
+        "client_gone",
+        "data_class",
+        "dialect",
+        "endpoint",
+        "facts",
+        "first_token_s",
+        "gateway",
+        "grant",
+        "head_s",
+        "headers",
+        "hides_usage",
+        "kept_error",
+        "key",
+        "last_data_s",
+        "live",
+        "opened",
+        "parts",
+        "paused",
+        "phase",
+        "queue_s",
+        "queued_at_s",
+        "reader",
+        "recorded",
+        "relaying",
+        "request",
+        "request_id",
+        "responder",
+        "route",
+        "sent_s",
+        "setup",
+        "size",
+        "status",
+        "step",
+        "tenant",
+        "ticket",
+        "told",
+        "upstream_headers",
+    )
+
+    def __init__(self, gateway: Gateway, setup: Setup, responder: Responder) -> None:
+        self.gateway = gateway
+        self.setup = setup
+        self.responder = responder
+        self.request = responder.request
+        self.request_id = gateway.next_id()
+        self.arrived_s = gateway.now()
+        self.at = gateway.wall()
+        self.phase = DECIDING
+        self.step = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.dialect: Dialect = "openai"
+        self.endpoint: Endpoint = "other"
+        self.key: VirtualKey | None = None
+        self.tenant: str | None = None
+        self.data_class: str | None = None
+        self.ask: Ask | None = None
+        self.facts: Facts | None = None
+        self.route: Route | None = None
+        self.grant: Grant | None = None
+        self.calls: Calls | None = None
+        self.live: Live | None = None
+        self.ticket: Ticket | None = None
+        self.attempt: Attempt | None = None
+        self.sent_s = 0.0
+        self.head_s = 0.0
+        self.hides_usage = False
+        self.queued_at_s = 0.0
+        self.queue_s = 0.0
+        self.status = 0
+        self.told = 0
+        self.upstream_headers: Headers = []
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.reader: StreamReader | None = None
+        self.relaying = False
+        self.first_token_s = 0.0
+        self.last_data_s = 0.0
+        self.kept_error: tuple[int, Headers, bytes] | None = None
+        self.paused = False
+        self.client_gone = False
+        self.opened = False
+        self.recorded = False
+        responder.handler = self
+
+    # decide
+
+    def run(self) -> None:
+        """Take the steps of the pipeline, from where it stands."""
+        for index in range(self.step, len(PIPELINE)):
+            outcome = PIPELINE[index](self)
+            if outcome is None:
+                continue
+            if isinstance(outcome, Refusal):
+                self.refuse(outcome)
+            else:
+                self.step = index + 1
+            return
+
+    def admitted(self, outcome: Grant | Refusal) -> None:
+        """The shared state has decided, after a round trip."""
+        if isinstance(outcome, Refusal):
+            self.refuse(outcome)
+        elif self.phase == OVER:  # the client left meanwhile
+            outcome.settle(0, 0, self.gateway.now(), self.gateway.wall())
+        else:
+            self.grant = outcome
+            self.run()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer that the request is not let in; nothing went upstream."""
+        if self.phase == OVER:
+            return
+        headers, body = self.gateway.refusal(self, refusal)
+        self.told = refusal.status
+        self.finish("error", refusal.code, None)
+        self.close()
+        self.responder.respond(refusal.status, headers, body)
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer from what the gateway itself knows; such answers are no usage."""
+        self.recorded = True
+        self.close()
+        headers.append((REQUEST_ID, self.request_id))
+        self.responder.respond(status, headers, body)
+
+    # call
+
+    def perform(self, action: Action) -> None:
+        """Do what the machine of calls decided."""
+        kind = type(action)
+        if kind is Send:
+            assert isinstance(action, Send)
+            self.enter(self.setup.live[action.target.name])
+        elif isinstance(action, Wait):
+            self.phase = QUEUED
+            self.gateway.later(action.wait_s, self.resume)
+        elif isinstance(action, Fail):
+            self.fail(action)
+        elif isinstance(action, Torn):
+            self.tear(action.error_type)
+        else:
+            self.deliver_error()
+
+    def resume(self) -> None:
+        """A backoff is over; the client may have left meanwhile."""
+        if self.phase == QUEUED and self.calls is not None:
+            self.perform(self.calls.resume(self.gateway.now()))
+
+    def enter(self, live: Live) -> None:
+        """Through the gate that shapes traffic to a provider's caps, if it has any."""
+        self.live = live
+        if live.gate is None:
+            self.dispatch()
+            return
+        now = self.gateway.now()
+        self.ticket = live.ticket_for(self)
+        verdict = live.gate.enter(self.ticket, now)
+        if verdict == "go":
+            self.dispatch()
+        elif verdict == "wait":
+            self.phase = QUEUED
+            self.queued_at_s = now
+            self.gateway.watch_gate(live)
+        else:
+            self.turned_away(verdict.retry_after_s)
+
+    def let_through(self) -> None:
+        """The gate has room now."""
+        self.queue_s += self.gateway.now() - self.queued_at_s
+        self.dispatch()
+
+    def turned_away(self, retry_after_s: float | None) -> None:
+        """The queue before the provider is full, or the wait was too long."""
+        self.ticket = None
+        assert self.calls is not None
+        self.perform(self.calls.on_not_sent(retry_after_s, self.gateway.now()))
+
+    def dispatch(self) -> None:
+        """Send the request upstream."""
+        live, request = self.live, self.request
+        assert live is not None
+        self.phase = SENT
+        self.status = 0
+        self.sent_s = self.last_data_s = self.gateway.now()
+        self.hides_usage, body = live.body_for(self.ask, request.body)
+        self.attempt = live.pool.send(
+            request.method, live.path_of(request), live.headers_for(self), body, self
+        )
+
+    def leave_gate(self, usage: TokenUsage | None) -> None:
+        """Give back what the attempt held at its provider's gate."""
+        ticket, live = self.ticket, self.live
+        if ticket is None or live is None or live.gate is None:
+            return
+        self.ticket = None
+        live.leave(ticket, usage)
+        self.gateway.watch_gate(live)
+
+    # relay
+
+    def on_head(self, status: int, headers: Headers) -> None:
+        """The upstream answers."""
+        self.status = status
+        self.upstream_headers = headers
+        self.head_s = self.last_data_s = self.gateway.now()
+        self.parts = []
+        self.size = 0
+        live = self.live
+        assert live is not None
+        if live.gate is not None:
+            live.heed(headers, self.head_s, self.gateway.wall())
+        if status >= 400:
+            self.phase = ERROR
+            return
+        assert self.calls is not None
+        self.calls.on_status(status, None, self.head_s)
+        if is_event_stream(headers):
+            self.phase = HELD
+            self.reader = StreamReader(self.endpoint, hide_usage=self.hides_usage)
+        else:
+            self.phase = BODY
+
+    def on_body(self, data: bytes) -> None:
+        """Bytes of the answer."""
+        if self.phase >= HELD:
+            self.on_events(data)
+            return
+        self.last_data_s = self.gateway.now()
+        self.parts.append(data)
+        self.size += len(data)
+        if self.relaying:
+            if not self.client_gone:
+                self.responder.write(data)
+            if self.size > KEPT_BODY_BYTES:  # only the end of a very long answer is looked at
+                self.parts = [b"".join(self.parts)[-TAIL_BYTES:]]
+                self.size = TAIL_BYTES
+        elif self.size > WHOLE_BODY_BYTES:
+            if self.phase == BODY:
+                self.begin(promised_length(self.upstream_headers), b"".join(self.parts))
+            elif self.attempt is not None:
+                self.attempt.cancel()
+                self.on_fault(Fault.TOO_LARGE, "an error answer above 256 KiB")
+
+    def on_events(self, data: bytes) -> None:
+        """Bytes of an event stream: seen by the reader, passed on at once."""
+        reader = self.reader
+        if self.phase == OVER or reader is None:
+            return
+        self.last_data_s = now = self.gateway.now()
+        out = reader.feed(data)
+        if not self.first_token_s and reader.first_token_seen:
+            self.first_token_s = now
+            if self.live is not None:
+                self.live.health.on_ttft(now - self.sent_s, now)
+        if self.phase == HELD:
+            self.parts.append(out)
+            if not (self.first_token_s or reader.finished):
+                return
+            out = self.release()
+        if reader.finished and not self.recorded:
+            self.finish_stream()
+        if out and not self.client_gone:
+            if self.relaying:
+                self.responder.write(out)
+            else:
+                self.begin(None, out)
+
+    def release(self) -> bytes:
+        """What was held; from here on a failure is told to the client, not repeated."""
+        self.phase = STREAM
+        out = b"".join(self.parts)
+        self.parts = []
+        return out
+
+    def begin(self, length: int | None, data: bytes) -> None:
+        """Send the head and the first bytes."""
+        assert self.calls is not None
+        self.calls.on_relay(self.gateway.now())
+        self.relaying = True
+        if not self.client_gone:
+            self.told = self.status
+            self.responder.start(self.status, answer_headers(self), length)
+            self.responder.write(data)
+
+    def on_end(self) -> None:
+        """The answer is complete."""
+        self.attempt = None
+        if self.phase == ERROR:
+            self.end_of_error()
+        elif self.phase == BODY:
+            self.end_of_body()
+        elif self.phase != OVER:
+            self.end_of_stream()
+
+    def end_of_error(self) -> None:
+        """A status of 400 or above: the machine of calls decides whether the client sees it."""
+        self.kept_error = (self.status, self.upstream_headers, b"".join(self.parts))
+        self.leave_gate(None)
+        assert self.calls is not None
+        wait_s = retry_after_s(self.upstream_headers, self.gateway.wall())
+        self.perform(self.calls.on_status(self.status, wait_s, self.gateway.now()))
+
+    def deliver_error(self) -> None:
+        """Pass on the last error answer as it is, Retry-After included."""
+        assert self.kept_error is not None
+        self.status, self.upstream_headers, body = self.kept_error
+        self.told = self.status
+        self.finish("error", str(self.status), None)
+        self.close()
+        if not self.client_gone:
+            self.responder.respond(self.status, answer_headers(self), body)
+
+    def end_of_body(self) -> None:
+        """A whole answer: read its usage, write it down, pass it on."""
+        parts = self.parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        usage = read_answer(self.endpoint, readable(body, self.upstream_headers))
+        if not self.relaying:
+            assert self.calls is not None
+            self.calls.on_relay(self.gateway.now())
+        self.told = CLIENT_LEFT if self.client_gone else self.status
+        self.finish("ok", None, usage)
+        self.close()
+        if self.client_gone:
+            return
+        if self.relaying:
+            self.responder.end()
+        else:
+            self.responder.respond(self.status, answer_headers(self), body)
+
+    def end_of_stream(self) -> None:
+        """The stream ended as HTTP has it; without its last event it was cut short."""
+        reader = self.reader
+        assert reader is not None
+        out = (self.release() if self.phase == HELD else b"") + reader.close()
+        self.finish_stream()
+        self.close()
+        if self.client_gone:
+            return
+        if not self.relaying:
+            self.begin(None, out)
+        elif out:
+            self.responder.write(out)
+        self.responder.end()
+
+    def finish_stream(self) -> None:
+        """Write a stream down, before its last bytes leave."""
+        reader = self.reader
+        assert reader is not None
+        usage = reader.usage_or_estimate(self.input_estimate)
+        if reader.error is not None:
+            self.finish("error", "stream_error_event", usage)
+        elif not reader.finished:
+            self.finish("interrupted", "stream_unfinished", usage)
+        else:
+            self.finish("ok", None, usage)
+
+    # what goes wrong
+
+    def on_fault(self, fault: Fault, detail: str) -> None:  # noqa: ARG002  # for logs of the wire
+        """The attempt died below HTTP."""
+        self.attempt = None
+        if self.phase == OVER:
+            return
+        if self.recorded:  # the last event had come; what is left is to end the client's stream
+            self.close()
+            self.responder.end()
+            return
+        self.leave_gate(None)
+        assert self.calls is not None
+        self.perform(self.calls.on_fault(fault, self.gateway.now()))
+
+    def time_out(self, kind: TimeoutKind, now: float) -> None:
+        """A limit of the target passed without what it waits for."""
+        if self.attempt is not None:
+            self.attempt.cancel()
+            self.attempt = None
+        if self.recorded:
+            self.close()
+            self.responder.end()
+            return
+        self.leave_gate(None)
+        assert self.calls is not None
+        self.perform(self.calls.on_timeout(kind, now))
+
+    def fail(self, action: Fail) -> None:
+        """No answer is to be had, and none was kept: our own words."""
+        self.told = action.http_status
+        self.finish("error", action.error_type, None)
+        self.close()
+        if not self.client_gone:
+            headers, body = self.gateway.failure(self, action)
+            self.responder.respond(action.http_status, headers, body)
+
+    def tear(self, error_type: str) -> None:
+        """The upstream broke after bytes were relayed: say so, so that no cut looks complete."""
+        reader = self.reader
+        usage = None if reader is None else reader.usage_or_estimate(self.input_estimate)
+        self.finish("interrupted", error_type, usage)
+        self.close()
+        if self.client_gone:
+            return
+        if reader is None:
+            self.responder.abort()
+            return
+        message = "The upstream broke off: this answer is incomplete."
+        self.responder.write(reader.close() + error_event(self.endpoint, error_type, message))
+        self.responder.end()
+
+    # the client
+
+    def client_left(self) -> None:
+        """Nobody reads any more: cancel upstream, or drain it, as the target has it."""
+        if self.phase == OVER or self.client_gone:
+            return
+        self.client_gone = True
+        self.told = CLIENT_LEFT
+        attempt, live = self.attempt, self.live
+        if attempt is not None:
+            if live is not None and live.drains and not self.recorded:
+                self.paused = False
+                attempt.resume()
+                return
+            attempt.cancel()
+            self.attempt = None
+        if self.phase == QUEUED and self.ticket is not None and live is not None and live.gate:
+            live.gate.cancel(self.ticket)
+            self.ticket = None
+        if self.calls is not None:
+            self.calls.on_client_left()
+        reader = self.reader
+        usage = None if reader is None else reader.usage_or_estimate(self.input_estimate)
+        self.finish("interrupted", "client_left", usage)
+        self.close()
+
+    def client_paused(self) -> None:
+        """The client reads slowly: so do we."""
+        self.paused = True
+        if self.attempt is not None:
+            self.attempt.pause()
+
+    def client_resumed(self) -> None:
+        """The client has caught up."""
+        self.paused = False
+        self.last_data_s = self.gateway.now()
+        if self.attempt is not None:
+            self.attempt.resume()
+
+    # time
+
+    def tick(self, now: float) -> None:
+        """Limits of time, looked at several times a second while the exchange is open."""
+        phase = self.phase
+        if phase < SENT or phase == OVER or self.attempt is None:
+            return
+        assert self.live is not None
+        since_s = now - self.sent_s
+        if not self.opened and since_s >= OPEN_LINE_S:
+            self.opened = True
+            self.gateway.meter.open(self)
+        limits = self.live.target.timeouts
+        if since_s > limits.total_s:
+            self.time_out("total", now)
+        elif phase == SENT:
+            if since_s > limits.first_byte_s:
+                self.time_out("first_byte", now)
+        elif phase >= HELD and not self.first_token_s and not self.recorded:
+            if since_s > limits.first_token_s:
+                self.time_out("first_token", now)
+            elif phase == HELD and self.parts and now - self.head_s > HOLD_S:
+                out = self.release()
+                if out:
+                    self.begin(None, out)
+        elif not self.paused and now - self.last_data_s > limits.stall_s:
+            self.time_out("stall", now)
+
+    # meter
+
+    @property
+    def input_estimate(self) -> int:
+        """Input tokens, estimated from sizes [tokens]."""
+        return 0 if self.ask is None else self.ask.input_tokens_estimate
+
+    def finish(self, status: str, error_type: str | None, usage: TokenUsage | None) -> None:
+        """Settle and write down; the first call counts, whatever happens later."""
+        if self.recorded:
+            return
+        self.recorded = True
+        if self.ticket is not None:
+            self.leave_gate(usage)
+        self.gateway.meter.finish(self, status, error_type, usage)
+
+    def close(self) -> None:
+        """Nothing more will happen."""
+        self.phase = OVER
+        self.gateway.done(self)

@@ -1,0 +1,133 @@
+"""The pipeline as the server sees it: each request becomes an exchange under the current setup."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from weighbridge.gateway.admission import Refusal
+from weighbridge.gateway.calls import Fail
+from weighbridge.gateway.dialects.errors import error_body
+from weighbridge.gateway.exchange import Exchange
+from weighbridge.gateway.headers import REQUEST_ID
+from weighbridge.gateway.live import Live
+from weighbridge.gateway.meter import Meter
+from weighbridge.gateway.setup import Setup
+from weighbridge.gateway.wire.messages import Headers, Responder
+
+if TYPE_CHECKING:
+    from weighbridge.gateway.metrics import Metrics
+
+TICK_S = 0.05
+JSON = (b"content-type", b"application/json")
+
+
+class Gateway:
+    """Holds the current setup and the open exchanges; its clocks and randomness can be replaced."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        setup: Setup,
+        meter: Meter,
+        metrics: Metrics,
+        loop: asyncio.AbstractEventLoop,
+        random: Callable[[], float],
+        boot: str,
+        *,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.setup = setup
+        self.meter = meter
+        self.metrics = metrics
+        self.loop = loop
+        self.random = random
+        self.now = time.monotonic  # loop.time has a grain of a millisecond
+        self.wall = wall
+        self.active: set[Exchange] = set()
+        self._prefix = f"wb-{boot}-"
+        self._numbers = count(1)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def on_request(self, responder: Responder) -> None:
+        """A whole request has arrived."""
+        Exchange(self, self.setup, responder).run()
+
+    def next_id(self) -> bytes:
+        """A request id: unique over processes and restarts, by its boot part."""
+        return f"{self._prefix}{next(self._numbers):x}".encode()
+
+    # open exchanges
+
+    def start(self) -> None:
+        """Begin to look after open exchanges' limits of time."""
+        if self._timer is None:
+            self._timer = self.loop.call_later(TICK_S, self._tick)
+
+    def stop(self) -> None:
+        """Look after them no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def open(self, x: Exchange) -> None:
+        """An exchange goes upstream."""
+        self.active.add(x)
+
+    def done(self, x: Exchange) -> None:
+        """An exchange is over."""
+        self.active.discard(x)
+
+    def _tick(self) -> None:
+        self._timer = self.loop.call_later(TICK_S, self._tick)
+        now = self.now()
+        for x in tuple(self.active):
+            x.tick(now)
+
+    def later(self, wait_s: float, then: Callable[[], None]) -> None:
+        """Come back after a while."""
+        self.loop.call_later(wait_s, then)
+
+    # gates
+
+    def watch_gate(self, live: Live) -> None:
+        """Come back when the gate can let the next one through."""
+        gate = live.gate
+        if gate is None or live.gate_timer is not None:
+            return
+        wake_s = gate.next_wake(self.now())
+        if wake_s is not None:
+            wait_s = max(0.0, wake_s - self.now())
+            live.gate_timer = self.loop.call_later(wait_s, self._pump, live)
+
+    def _pump(self, live: Live) -> None:
+        live.gate_timer = None
+        gate = live.gate
+        assert gate is not None
+        for ticket, verdict in gate.pump(self.now()):
+            x: Any = ticket.payload
+            if verdict == "go":
+                x.let_through()
+            else:
+                x.turned_away(None)
+        self.watch_gate(live)
+
+    # our own answers
+
+    def refusal(self, x: Exchange, refusal: Refusal) -> tuple[Headers, bytes]:
+        """Headers and body that say no, in the client's dialect."""
+        headers = [JSON, (REQUEST_ID, x.request_id)]
+        if refusal.retry_after_s is not None:
+            seconds = max(1, -int(-refusal.retry_after_s // 1))
+            headers.append((b"retry-after", str(seconds).encode()))
+        request_id = x.request_id.decode()
+        body = error_body(x.dialect, refusal.status, refusal.code, refusal.message, request_id)
+        return headers, body
+
+    def failure(self, x: Exchange, action: Fail) -> tuple[Headers, bytes]:
+        """Headers and body that say that no target answered."""
+        return self.refusal(
+            x, Refusal(action.http_status, action.error_type, action.message, action.retry_after_s)
+        )

@@ -1,0 +1,105 @@
+"""Virtual keys over the admin API: list, create, rotate, revoke."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from weighbridge.gateway.key_store import KeyStore, KeyTerms, StoredKey, parse_budget
+from weighbridge.gateway.wire.messages import Headers
+from weighbridge.units import InputError
+
+if TYPE_CHECKING:
+    from weighbridge.gateway.worker import Worker
+
+JSON: Headers = [(b"content-type", b"application/json")]
+_PATH = re.compile(rb"/keys(?:/([a-z0-9_]{1,40})/(rotate|revoke))?")
+
+
+class NewKey(msgspec.Struct, forbid_unknown_fields=True):
+    """What a request to create a key says."""
+
+    tenant: str
+    id: str | None = None
+    models: tuple[str, ...] = ()
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+    budgets: tuple[str, ...] = ()  # "50/month", "2/day:soft"
+    expires_at: float | None = None
+    tags: tuple[str, ...] = ()
+    data_class: str | None = None
+    priority: int = 0
+
+
+class Rotation(msgspec.Struct, forbid_unknown_fields=True):
+    """What a request to rotate a key says."""
+
+    grace_s: float = 3600.0
+
+
+class KeyAdmin:
+    """Changes go to the key file, from which this and every other worker reads them anew."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    @property
+    def _store(self) -> KeyStore:
+        config = self._worker.config
+        return KeyStore(config.place(config.settings.keys))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All keys, without anything of their texts."""
+        return [_row(key) for key in self._store.list()]
+
+    def act(self, path: bytes, body: bytes) -> tuple[int, Headers, bytes]:
+        """Create, rotate or revoke; the text of a key is in the answer, this once."""
+        match = _PATH.fullmatch(path)
+        if match is None:
+            return _told(404, {"error": "POST /keys, /keys/ID/rotate or /keys/ID/revoke"})
+        try:
+            answer = self._done(match, body or b"{}")
+        except (InputError, msgspec.MsgspecError) as error:
+            return _told(422, {"error": str(error)})
+        self._worker.reloader.reload()
+        return _told(200, answer)
+
+    def _done(self, match: re.Match[bytes], body: bytes) -> dict[str, Any]:
+        store, now = self._store, time.time()
+        if match.group(1) is None:
+            asked = msgspec.json.decode(body, type=NewKey)
+            key, text = store.create(_terms(asked), now, asked.id)
+            return {**_row(key), "key": text}
+        key_id = match.group(1).decode()
+        if match.group(2) == b"revoke":
+            return _row(store.revoke(key_id))
+        key, text = store.rotate(key_id, msgspec.json.decode(body, type=Rotation).grace_s, now)
+        return {**_row(key), "key": text}
+
+
+def _terms(asked: NewKey) -> KeyTerms:
+    return KeyTerms(
+        tenant=asked.tenant,
+        models=asked.models,
+        requests_per_minute=asked.requests_per_minute,
+        tokens_per_minute=asked.tokens_per_minute,
+        concurrency=asked.concurrency,
+        budgets=tuple(parse_budget(text) for text in asked.budgets),
+        expires_at=asked.expires_at,
+        tags=asked.tags,
+        data_class=asked.data_class,
+        priority=asked.priority,
+    )
+
+
+def _row(key: StoredKey) -> dict[str, Any]:
+    terms: dict[str, Any] = msgspec.to_builtins(key.terms)
+    return {"id": key.id, **terms, "created_at": key.created_at, "revoked": key.revoked}
+
+
+def _told(status: int, answer: dict[str, Any]) -> tuple[int, Headers, bytes]:
+    return status, JSON, msgspec.json.encode(answer)

@@ -1,0 +1,144 @@
+"""A target in service: its connections, health, gate, and what is sent with each request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from weighbridge.gateway.breaker import TargetHealth
+from weighbridge.gateway.dialects.rewriting import rewrite
+from weighbridge.gateway.fair_queue import Ticket
+from weighbridge.gateway.headers import NOT_SENT, NOT_SENT_WITH_CREDENTIALS
+from weighbridge.gateway.rate_headers import read_rate_headers
+from weighbridge.gateway.shaping import TargetGate
+from weighbridge.gateway.wire.messages import Headers, Request, Upstream
+from weighbridge.policy.types import Target
+
+if TYPE_CHECKING:
+    from weighbridge.gateway.dialects.ask import Ask, TokenUsage
+    from weighbridge.gateway.exchange import Exchange
+
+IDENTITY = (b"accept-encoding", b"identity")
+USAGE_ENDPOINTS = ("chat", "completions")
+V1 = len(b"/v1")
+
+
+class Live:
+    """What a target needs to be called; outlives reloads that do not change the target."""
+
+    __slots__ = (
+        "added",
+        "counts_each_chunk",
+        "drains",
+        "dropped",
+        "gate",
+        "gate_timer",
+        "health",
+        "n_default_output_tokens",
+        "pool",
+        "prefix",
+        "query",
+        "target",
+    )
+
+    def __init__(
+        self,
+        target: Target,
+        pool: Upstream,
+        health: TargetHealth,
+        secret: str | None,
+        n_default_output_tokens: int,
+    ) -> None:
+        self.target = target
+        self.pool = pool
+        self.health = health
+        gate = TargetGate(target.caps)
+        self.gate = gate if gate.is_capped else None
+        self.gate_timer: object | None = None
+        self.prefix = urlsplit(target.url).path.rstrip("/").encode()
+        self.query = target.query.encode()
+        self.drains = target.on_client_leave == "drain"
+        fleet = target.self_hosted
+        self.counts_each_chunk = fleet is not None and fleet.engine == "vllm"
+        self.n_default_output_tokens = n_default_output_tokens
+        passes_client_key = target.credential.kind == "client"
+        self.dropped = NOT_SENT_WITH_CREDENTIALS if passes_client_key else NOT_SENT
+        self.added: Headers = [IDENTITY, *_credential(target, secret)]
+        self.added += [(name.lower().encode(), value.encode()) for name, value in target.headers]
+        if target.headers:
+            self.dropped = self.dropped | {name for name, _ in self.added}
+
+    def path_of(self, request: Request) -> bytes:
+        """Path and query upstream: what follows `/v1` is kept."""
+        path = self.prefix + request.path[V1:]
+        query = request.query
+        if self.query:
+            query = query + b"&" + self.query if query else self.query
+        return path + b"?" + query if query else path
+
+    def headers_for(self, x: Exchange) -> Headers:
+        """The client's headers, less those of the hop and its key, plus ours."""
+        dropped = self.dropped
+        connection = x.headers.get(b"connection")
+        if connection is not None and b"," in connection:
+            named = {word.strip().lower() for word in connection.split(b",")}
+            dropped = dropped | named
+        headers = [pair for pair in x.request.headers if pair[0] not in dropped]
+        headers += self.added
+        return headers
+
+    def body_for(self, ask: Ask | None, body: bytes) -> tuple[bool, bytes]:
+        """Whether usage was asked for on the client's behalf, and the body to send."""
+        if ask is None:
+            return False, body
+        adds_usage = ask.stream and not ask.asked_usage and ask.endpoint in USAGE_ENDPOINTS
+        return adds_usage, rewrite(ask, body, self.target.model, adds_usage, self.counts_each_chunk)
+
+    def ticket_for(self, x: Exchange) -> Ticket:
+        """A place in the queue before this provider."""
+        ask, key = x.ask, x.key
+        n_output_tokens = 0
+        if ask is not None:
+            most = ask.max_output_tokens
+            n_output_tokens = self.n_default_output_tokens if most is None else most
+        return Ticket(
+            tenant=x.tenant or "",
+            priority=0 if key is None else key.priority,
+            deadline_s=x.arrived_s + x.setup.call_context.settings.total_s,
+            input_tokens=x.input_estimate,
+            output_tokens=n_output_tokens,
+            payload=x,
+        )
+
+    def leave(self, ticket: Ticket, usage: TokenUsage | None) -> None:
+        """An attempt is over: settle its tokens with the gate."""
+        assert self.gate is not None
+        if usage is None:
+            self.gate.leave(ticket)
+            return
+        used = usage.uncached_input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+        self.gate.leave(ticket, used, usage.output_tokens)
+
+    def heed(self, headers: Headers, now: float, at: float) -> None:
+        """What the provider says of its own limits narrows the gate."""
+        hint = read_rate_headers(headers, at)
+        if hint is not None and self.gate is not None:
+            self.gate.on_hint(hint, now)
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _credential(target: Target, secret: str | None) -> Headers:
+    kind = target.credential.kind
+    if kind in ("client", "none"):
+        return []
+    assert secret is not None
+    if kind == "anthropic":
+        return [(b"x-api-key", secret.encode())]
+    if kind == "azure":
+        return [(b"api-key", secret.encode())]
+    return [(b"authorization", b"Bearer " + secret.encode())]

@@ -1,0 +1,160 @@
+"""What is decided of every request before it goes upstream, in order.
+
+Each step looks at the exchange, fills in what it found, and answers None to go on, a refusal, or
+WAITING, after which the exchange goes on by itself. What follows is driven by events: call (with
+retries and failover), relay and meter, in `exchange.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from weighbridge.gateway.admission import Claim, Refusal
+from weighbridge.gateway.calls import Calls
+from weighbridge.gateway.dialects.ask import AskError
+from weighbridge.gateway.dialects.asking import read_ask
+from weighbridge.gateway.dialects.endpoints import dialect_of, endpoint_of
+from weighbridge.gateway.dialects.naming import names_from_headers
+from weighbridge.gateway.dialects.prompts import prompt_parts
+from weighbridge.gateway.headers import presented_key
+from weighbridge.gateway.keys import model_refusal
+from weighbridge.policy.matching import tighten
+from weighbridge.policy.types import Facts, NoRoute, Route
+
+if TYPE_CHECKING:
+    from weighbridge.gateway.exchange import Exchange
+
+
+class Waiting:
+    """A step's answer: the exchange goes on later, by itself."""
+
+
+WAITING: Final = Waiting()
+Outcome = Refusal | Waiting | None
+
+UNKNOWN_PATH = Refusal(
+    404, "unknown_path", "This gateway does not serve that path. The operator may add it."
+)
+UNRECORDED = Refusal(
+    503, "not_recorded", "Requests cannot be written down just now, so none is served.", 5.0
+)
+
+
+def authenticate(x: Exchange) -> Outcome:
+    """Which key is it, and may it ask this gateway anything?"""
+    request, setup = x.request, x.setup
+    x.headers = headers = dict(request.headers)
+    endpoint = endpoint_of(request.method, request.path)
+    if endpoint is None:
+        return UNKNOWN_PATH
+    x.endpoint = endpoint
+    x.dialect = dialect_of(endpoint, request.headers)
+    if setup.is_open:
+        x.tenant = setup.name_of_stranger(presented_key(headers))
+        return None
+    key = setup.keys.check(presented_key(headers), x.at)
+    if type(key) is Refusal:
+        return key
+    assert not isinstance(key, Refusal)
+    x.key = key
+    x.tenant = key.tenant
+    return None
+
+
+def identify(x: Exchange) -> Outcome:
+    """What is asked, for which feature and template, in which data class?"""
+    setup, request = x.setup, x.request
+    if x.endpoint == "models":
+        return list_models(x)
+    if x.endpoint == "other":
+        return setup.route_other(x)
+    try:
+        ask = x.ask = read_ask(x.endpoint, request.body)
+        names = names_from_headers(request.headers)
+    except AskError as error:
+        return Refusal(400, "invalid_request", str(error))
+    feature = names.feature or ask.feature
+    template = names.template or ask.template
+    if template is None and setup.fingerprinter is not None:
+        template = setup.fingerprinter.template(*prompt_parts(x.endpoint, request.body))
+    data_class = x.key.data_class if x.key is not None else None
+    if names.data_class is not None:
+        tightened = tighten(data_class, names.data_class, setup.policy)
+        if isinstance(tightened, NoRoute):
+            return Refusal(403, tightened.reason, tightened.message)
+        data_class = tightened
+    x.data_class = data_class
+    x.facts = Facts(
+        x.dialect,
+        ask.model,
+        x.tenant,
+        feature,
+        template,
+        data_class,
+        ask.input_tokens_estimate,
+        ask.has_tools,
+        ask.has_json_schema,
+        names.user or ask.user,
+        names.conversation or ask.conversation,
+        setup.instant(x.at),
+    )
+    return None
+
+
+def list_models(x: Exchange) -> Outcome:
+    """The models that this client may name; asked of no upstream."""
+    body = x.setup.models(x)
+    if body is None:
+        return Refusal(404, "model_not_found", "No such model here, or not for this key.")
+    x.answer(200, [(b"content-type", b"application/json")], body)
+    return WAITING
+
+
+def admit(x: Exchange) -> Outcome:
+    """Is it allowed: by compliance, by the key's models, by limits and by budgets?"""
+    setup, facts = x.setup, x.facts
+    if setup.refuses_unrecorded and x.gateway.meter.is_failing:
+        return UNRECORDED
+    if facts is None:  # a path that passes through: its target is chosen, it claims no tokens
+        return None
+    if x.key is not None:
+        refusal = model_refusal(x.key, facts.model)
+        if refusal is not None:
+            return refusal
+    route = setup.matcher.route(facts, x.gateway.random())
+    if type(route) is NoRoute:
+        return Refusal(setup.status_of(route), route.reason, route.message)
+    assert isinstance(route, Route)
+    x.route = route
+    if setup.admission is None:
+        return None
+    ask = x.ask
+    assert ask is not None
+    tokens, pico_usd = setup.most(ask, route, x.at)
+    claim = Claim(x.key, x.tenant, facts.feature, facts.model, tokens, pico_usd)
+    outcome = setup.admission.admit(claim, x.arrived_s, x.at, x.admitted)
+    if outcome is None:
+        return WAITING
+    if type(outcome) is Refusal:
+        return outcome
+    assert not isinstance(outcome, Refusal)
+    x.grant = outcome
+    return None
+
+
+def choose(x: Exchange) -> Outcome:
+    """Which target first, by health and load? From here on the machine of calls decides."""
+    setup, route = x.setup, x.route
+    assert route is not None
+    ask = x.ask
+    targets, stays = route.targets, False
+    if ask is not None and ask.stateful_id is not None:
+        targets, stays = setup.homes.only_home(ask.stateful_id, targets), True
+    x.calls = Calls(setup.call_context, targets, x.arrived_s, stays, setup.is_repeatable(x))
+    x.gateway.open(x)
+    x.perform(x.calls.start(x.arrived_s))
+    return None
+
+
+PIPELINE: tuple[Callable[[Exchange], Outcome], ...] = (authenticate, identify, admit, choose)

@@ -1,0 +1,253 @@
+"""What one configuration comes to at run time; a reload makes a new one, whole or not at all.
+
+Requests in flight keep the setup that they started with. Targets that a reload does not change keep
+their connections, health and gate.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from weighbridge.catalog.price_tables import ModelPrices
+from weighbridge.gateway.admission import Admission, Refusal, VirtualKey
+from weighbridge.gateway.breaker import TargetHealth
+from weighbridge.gateway.calls import CallContext, RetrySettings
+from weighbridge.gateway.config import Config
+from weighbridge.gateway.dialects.endpoints import stateful_id_in
+from weighbridge.gateway.homes import StateHomes
+from weighbridge.gateway.keys import KeyRing, model_refusal
+from weighbridge.gateway.live import Live
+from weighbridge.gateway.retry_budget import RetryBudget
+from weighbridge.gateway.secrets import read_secret
+from weighbridge.ledger.exact import Pricer
+from weighbridge.ledger.fingerprint import Fingerprinter
+from weighbridge.policy.matching import Matcher, may_reach
+from weighbridge.policy.types import NoRoute, Policy, Route, Target
+
+if TYPE_CHECKING:
+    from weighbridge.gateway.dialects.ask import Ask
+    from weighbridge.gateway.exchange import Exchange
+    from weighbridge.gateway.wire.messages import Upstream
+
+STATUS_OF_NO_ROUTE = {"no_rule": 404, "dialect": 400}
+FORBIDDEN = 403
+SAFE_METHODS = (b"GET", b"HEAD")
+
+
+@dataclass(slots=True)
+class Setup:
+    """Everything that the pipeline reads of a configuration."""
+
+    config: Config
+    policy: Policy
+    matcher: Matcher
+    keys: KeyRing
+    live: dict[str, Live]
+    call_context: CallContext
+    pricer: Pricer
+    homes: StateHomes
+    admission: Admission | None
+    fingerprinter: Fingerprinter | None
+    is_open: bool  # clients show no key of ours: their own passes through
+    refuses_unrecorded: bool
+    has_windows: bool
+    has_budgets: bool
+    n_default_output_tokens: int
+
+    def instant(self, at: float) -> dt.datetime | None:
+        """The instant for rules that look at the time; None where none does."""
+        return dt.datetime.fromtimestamp(at, dt.UTC) if self.has_windows else None
+
+    def name_of_stranger(self, presented: bytes | None) -> str:
+        """A tenant's name for a client that shows its provider's key: a digest, not the key."""
+        return "no-key" if presented is None else "key-" + sha256(presented).hexdigest()[:8]
+
+    def status_of(self, no_route: NoRoute) -> int:
+        """HTTP status of a request that has nowhere to go."""
+        return STATUS_OF_NO_ROUTE.get(no_route.reason, FORBIDDEN)
+
+    def is_repeatable(self, x: Exchange) -> bool:
+        """Whether asking twice does nothing twice besides costing twice."""
+        return x.ask is not None or x.request.method in SAFE_METHODS
+
+    def most(self, ask: Ask, route: Route, at: float) -> tuple[int, int]:
+        """The most a request can take: tokens, and 10^-12 USD at the dearest of its targets."""
+        most_output = ask.max_output_tokens
+        if most_output is None:
+            most_output = self.n_default_output_tokens
+        most_output *= ask.n_choices
+        n_input = ask.input_tokens_estimate
+        pico_usd = 0
+        if self.has_budgets:
+            at_us = int(at * 1e6)
+            for target in route.targets:
+                prices = self.prices_of(target, ask.model)
+                if prices is not None:
+                    most = self.pricer.most_pico_usd(prices, at_us, n_input, most_output)
+                    pico_usd = max(pico_usd, most or 0)
+        return n_input + most_output, pico_usd
+
+    def prices_of(self, target: Target, model: str) -> ModelPrices | None:
+        """Prices of a hosted target; None where it is self-hosted or has no price."""
+        if target.self_hosted is not None:
+            return None
+        return self.pricer.lookup(target.provider, target.price_model or target.model or model)
+
+    def input_cost_pico_usd(self, target_name: str, ask: Ask | None, at_us: int) -> int | None:
+        """What the estimated input of a request costs at a target [10^-12 USD]."""
+        live = self.live.get(target_name)
+        if ask is None or live is None:
+            return None
+        prices = self.prices_of(live.target, ask.model)
+        if prices is None:
+            return None
+        return self.pricer.cost_pico_usd(prices, at_us, ask.input_tokens_estimate, 0, 0, 0)
+
+    def route_other(self, x: Exchange) -> Refusal | None:
+        """Route a path that names no model: stored responses, and what the operator allows."""
+        if x.key is not None:
+            x.data_class = x.key.data_class
+        path = x.request.path.decode("ascii", "replace")
+        target = self._target_of(path, x)
+        if target is None:
+            return Refusal(404, "unknown_path", f"This gateway does not pass {path} through.")
+        if not may_reach(x.data_class, target.name, self.policy):
+            return Refusal(FORBIDDEN, "data_class", "The key's data class may not go there.")
+        x.route = Route("other_paths", (target,))
+        return None
+
+    def _target_of(self, path: str, x: Exchange) -> Target | None:
+        stateful_id = stateful_id_in(x.request.path)
+        if stateful_id is not None:
+            home = self.homes.home_of(stateful_id)
+            if home in self.policy.targets:
+                return self.policy.targets[home]
+        for pattern, name in self.config.settings.other_paths.items():
+            if path == pattern or (pattern.endswith("*") and path.startswith(pattern[:-1])):
+                return self.policy.targets[name]
+        return None
+
+    def models(self, x: Exchange) -> bytes | None:
+        """The models that a client may name, or the one its path names; None where it may not."""
+        names = [name for name in self._model_names(x) if x.key is None or _allows(x.key, name)]
+        wanted = x.request.path[len(b"/v1/models/") :].decode("ascii", "replace")
+        if wanted:
+            return msgspec.json.encode(_model(wanted, x.dialect)) if wanted in names else None
+        rows = [_model(name, x.dialect) for name in names]
+        if x.dialect == "anthropic":
+            ends = {
+                "first_id": names[0] if names else None,
+                "last_id": names[-1] if names else None,
+            }
+            return msgspec.json.encode({"data": rows, "has_more": False, **ends})
+        return msgspec.json.encode({"object": "list", "data": rows})
+
+    def _model_names(self, x: Exchange) -> list[str]:
+        names = {
+            name: None
+            for rule in self.policy.rules
+            for name in rule.match.models
+            if not name.endswith("*")
+            and any(self.policy.targets[t.target].dialect == x.dialect for t in rule.targets)
+        }
+        return list(names)
+
+
+def _model(name: str, dialect: str) -> dict[str, object]:
+    if dialect == "anthropic":
+        created_at = "1970-01-01T00:00:00Z"
+        return {"type": "model", "id": name, "display_name": name, "created_at": created_at}
+    return {"id": name, "object": "model", "created": 0, "owned_by": "weighbridge"}
+
+
+def _allows(key: VirtualKey, name: str) -> bool:
+    return model_refusal(key, name) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a setup is made from besides its configuration; kept over reloads."""
+
+    environ: Mapping[str, str]
+    random: Callable[[], float]
+    pool_for: Callable[[Target], Upstream]
+    pricer: Pricer
+    homes: StateHomes
+    fingerprinter: Fingerprinter | None
+
+
+def set_up(config: Config, keys: KeyRing, admission: Admission | None, parts: Parts,
+           before: Setup | None = None) -> Setup:  # fmt: skip
+    """Make a setup; nothing of `before` is changed.
+
+    Raises
+    ------
+    InputError
+        A secret that is referred to is missing.
+    """
+    settings, policy = config.settings, config.policy
+    secrets = {
+        target.name: _secret(target, parts.environ, str(config.path))
+        for target in policy.targets.values()
+    }
+    live = {
+        target.name: _live(target, secrets[target.name], config, parts, before)
+        for target in policy.targets.values()
+    }
+    words = settings.retry
+    context = CallContext(
+        {name: one.health for name, one in live.items()},
+        before.call_context.budget if before else RetryBudget(),
+        parts.random,
+        RetrySettings(
+            n_attempts=words.max_attempts,
+            base_s=words.base_s,
+            cap_s=words.cap_s,
+            max_retry_after_s=words.max_retry_after_s,
+            total_s=words.total_s,
+        ),
+    )
+    return Setup(
+        config=config,
+        policy=policy,
+        matcher=Matcher(policy),
+        keys=keys,
+        live=live,
+        call_context=context,
+        pricer=parts.pricer,
+        homes=parts.homes,
+        admission=admission,
+        fingerprinter=parts.fingerprinter if settings.identify.fingerprint else None,
+        is_open=settings.clients == "passthrough",
+        refuses_unrecorded=settings.spool.on_failure == "refuse",
+        has_windows=any(rule.match.windows for rule in policy.rules),
+        has_budgets=bool(config.budgets) or any(key.budgets for key in keys),
+        n_default_output_tokens=settings.reserve_output_tokens,
+    )
+
+
+def _secret(target: Target, environ: Mapping[str, str], where: str) -> str | None:
+    ref = target.credential.secret
+    if ref is None:
+        return None
+    return read_secret(ref, environ, where, f"targets.{target.name}.credential")
+
+
+def _live(
+    target: Target, secret: str | None, config: Config, parts: Parts, before: Setup | None
+) -> Live:
+    kept = before.live.get(target.name) if before is not None else None
+    n_tokens = config.settings.reserve_output_tokens
+    if kept is not None and kept.target == target:
+        fresh = Live(target, kept.pool, kept.health, secret, n_tokens)
+        fresh.gate, fresh.gate_timer = kept.gate, kept.gate_timer
+        return fresh
+    saturation = target.self_hosted.saturation if target.self_hosted else None
+    health = TargetHealth(parts.random, saturation=saturation)
+    return Live(target, parts.pool_for(target), health, secret, n_tokens)

@@ -1,0 +1,344 @@
+"""One process of the gateway, put together from a configuration, run and taken apart again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from weighbridge.catalog.prices import compile_prices
+from weighbridge.gateway.access_log import AccessLog
+from weighbridge.gateway.admin import Admin
+from weighbridge.gateway.admission.build import build_admission
+from weighbridge.gateway.admission.local import LocalAdmission
+from weighbridge.gateway.config import Config
+from weighbridge.gateway.gateway import Gateway
+from weighbridge.gateway.homes import StateHomes
+from weighbridge.gateway.key_admin import KeyAdmin
+from weighbridge.gateway.key_store import KeyStore
+from weighbridge.gateway.keys import KeyRing
+from weighbridge.gateway.live import origin_of
+from weighbridge.gateway.meter import Meter
+from weighbridge.gateway.metrics import Metrics
+from weighbridge.gateway.observing import observed
+from weighbridge.gateway.reloading import Reloader
+from weighbridge.gateway.setup import Parts, Setup, set_up
+from weighbridge.gateway.upkeep import Compactor, SpoolKeeper, read_json, write_whole
+from weighbridge.gateway.watching import Watcher
+from weighbridge.gateway.wire.limits import WireLimits
+from weighbridge.gateway.wire.pool import UpstreamPool
+from weighbridge.gateway.wire.server import Server
+from weighbridge.ledger.exact import Pricer
+from weighbridge.ledger.fingerprint import Fingerprinter, load_or_make_key
+from weighbridge.ledger.lines import EventLine
+from weighbridge.ledger.spool import SpoolWriter, encode_line
+from weighbridge.policy.types import Target
+
+MIB, KIB = 1024 * 1024, 1024
+SNAPSHOT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """How a process is run, besides its configuration."""
+
+    worker: int = 0
+    n_workers: int = 1
+    observe: bool = False
+
+
+class Worker:
+    """A gateway process: listens, keeps the spool, reloads, drains."""
+
+    def __init__(
+        self,
+        read: Callable[[], Config],
+        options: ServeOptions,
+        environ: Mapping[str, str] = os.environ,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self._read = read
+        self._options = options
+        self.environ = environ
+        self._say = say
+        self.loop = asyncio.get_running_loop()
+        self.config = self._read_config()
+        self.metrics = Metrics()
+        self.server: Server | None = None
+        self.stopping = asyncio.Event()
+        self._make_folders()
+        settings = self.config.settings
+        self.spool = SpoolWriter(
+            self.config.place(settings.spool.path),
+            worker=f"w{options.worker}",
+            max_segment_bytes=settings.spool.segment_mib * MIB,
+            max_segment_age_s=settings.spool.segment_s,
+        )
+        self.access_log = self._access_log()
+        self.meter = Meter(self.spool, self.metrics, self.access_log)
+        self.admission = self._admission()
+        self.parts = self._parts()
+        self.gateway = Gateway(
+            self._set_up(self.config, None),
+            self.meter,
+            self.metrics,
+            self.loop,
+            random.random,
+            os.urandom(5).hex(),
+        )
+        self._restore_spend()
+        self.keeper = SpoolKeeper(self.spool, settings.spool.sync_s, self._flush_log)
+        self.reloader = Reloader(self._watched, self._apply, self.tell, self.loop)
+        self.key_admin = KeyAdmin(self)
+        self.watcher = Watcher(self.gateway, writes=options.worker == 0)
+        self.admin = Admin(self)
+        self.compactor = self._compactor()
+        self._snapshots: asyncio.TimerHandle | None = None
+
+    # parts
+
+    def _read_config(self) -> Config:
+        config = self._read()
+        return observed(config) if self._options.observe else config
+
+    def _make_folders(self) -> None:
+        self.state.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def state(self) -> Path:
+        """Folder of what a restart needs: spend, homes of stored responses, counters."""
+        return self.config.place(self.config.settings.state_path)
+
+    @property
+    def n_workers(self) -> int:
+        """How many processes share this machine's port."""
+        return self._options.n_workers
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where clients are served."""
+        assert self.server is not None
+        return self.config.listen[0], self.server.port
+
+    @property
+    def admin_address(self) -> tuple[str, int]:
+        """Where the admin port is."""
+        return self.config.admin_listen[0], self.admin.port
+
+    @property
+    def worker(self) -> int:
+        """Number of this process among its siblings."""
+        return self._options.worker
+
+    def _access_log(self) -> AccessLog | None:
+        words = self.config.settings.access_log
+        if words == "off":
+            return None
+        return AccessLog(words if words == "-" else self.config.place(words))
+
+    def _flush_log(self) -> None:
+        if self.access_log is not None:
+            self.access_log.flush()
+
+    def _state_words(self) -> str:
+        words = self.config.settings.state
+        if words != "auto":
+            return words
+        if self._options.n_workers == 1:
+            return "memory"
+        return f"file:{self.state / 'shared'}"
+
+    def _admission(self) -> LocalAdmission:
+        config = self.config
+        return build_admission(
+            config.limits,
+            config.budgets,
+            self._state_words(),
+            worker=self._options.worker,
+            n_workers=self._options.n_workers,
+            loop=self.loop,
+            on_event=self.tell,
+        )
+
+    def _parts(self) -> Parts:
+        config = self.config
+        settings = config.settings
+        fingerprinter = None
+        if settings.identify.fingerprint:
+            key = load_or_make_key(config.place(settings.identify.fingerprint_key))
+            fingerprinter = Fingerprinter(key)
+        prices = None if settings.prices is None else config.place(settings.prices)
+        return Parts(
+            environ=self.environ,
+            random=random.random,
+            pool_for=self._pool,
+            pricer=Pricer(compile_prices(prices)),
+            homes=StateHomes(self.state / "homes"),
+            fingerprinter=fingerprinter,
+        )
+
+    def _pool(self, target: Target) -> UpstreamPool:
+        ca_file = None if target.ca_file is None else str(self.config.place(target.ca_file))
+        pool = UpstreamPool(
+            origin_of(target.url),
+            loop=self.loop,
+            connect_timeout_s=target.timeouts.connect_s,
+            ca_file=ca_file,
+            proxy=target.proxy,
+        )
+        if self.config.settings.warm_connections:
+            pool.warm(self.config.settings.warm_connections)
+        return pool
+
+    def _keys(self, config: Config) -> KeyRing:
+        if config.settings.clients == "passthrough":
+            return KeyRing(())
+        return KeyStore(config.place(config.settings.keys)).load()
+
+    def _set_up(self, config: Config, before: Setup | None) -> Setup:
+        keys = self._keys(config)
+        has_limits = bool(config.limits or config.budgets) or any(
+            key.limits or key.budgets for key in keys
+        )
+        admission = self.admission if has_limits and not self._options.observe else None
+        return set_up(config, keys, admission, self.parts, before)
+
+    def _compactor(self) -> Compactor | None:
+        settings = self.config.settings
+        if settings.ledger is None or self._options.worker != 0:
+            return None
+        return Compactor(
+            self.config.place(settings.spool.path),
+            self.config.place(settings.ledger),
+            settings.compact_s,
+            self.tell,
+        )
+
+    # reload
+
+    def _watched(self) -> tuple[Path, ...]:
+        return self.config.path, self.config.place(self.config.settings.keys)
+
+    def _apply(self) -> None:
+        """Take a new configuration into use; raises where anything of it is wrong."""
+        config = self._read_config()
+        before = self.gateway.setup
+        after = self._set_up(config, before)
+        self.admission.reconfigure(config.limits, config.budgets)
+        self.config = config
+        self.gateway.setup = after
+        for name, live in before.live.items():
+            kept = after.live.get(name)
+            if kept is None or kept.pool is not live.pool:
+                live.pool.close()
+        self.watcher.follow(after)
+
+    # events
+
+    def tell(self, name: str, detail: str) -> None:
+        """Something an operator should see: to the spool, the counters and standard error."""
+        self.metrics.count(f'events_total{{name="{name}"}}')
+        line = EventLine(at_us=int(time.time() * 1e6), name=name, detail=detail)
+        self.spool.append(encode_line(line))
+        self._say(f"weighbridge: {name}" + (f": {detail}" if detail else ""))
+
+    # spend over restarts
+
+    def _restore_spend(self) -> None:
+        path = self.state / f"spend-{self._options.worker}.json"
+        saved = read_json(path)
+        if saved is None or self._state_words() != "memory":
+            return
+        self.admission.restore(saved)
+
+    def _snapshot(self) -> None:
+        self._snapshots = self.loop.call_later(SNAPSHOT_S, self._snapshot)
+        worker = self._options.worker
+        try:
+            if self._state_words() == "memory":
+                spend = self.admission.snapshot(time.time())
+                write_whole(self.state / f"spend-{worker}.json", msgspec.json.encode(spend))
+            if self._options.n_workers > 1:
+                counters = msgspec.json.encode(self.admin.own_snapshot())
+                write_whole(self.state / f"metrics-{worker}.json", counters)
+        except OSError as error:
+            self.metrics.count("state_write_failures_total")
+            if self.metrics.counters["state_write_failures_total"] == 1:
+                self.tell("state_not_saved", str(error))
+
+    # life
+
+    async def start(self) -> None:
+        """Listen."""
+        config = self.config
+        http = config.settings.http
+        limits = replace(
+            WireLimits(),
+            max_body_bytes=http.max_body_mib * MIB,
+            max_head_bytes=http.max_head_kib * KIB,
+            max_headers=http.max_headers,
+            max_connections=http.max_connections,
+            idle_s=http.idle_s,
+            head_s=http.head_s,
+            body_s=http.body_s,
+            write_stall_s=http.write_stall_s,
+        )
+        self.server = Server(self.gateway, limits, self._tls())
+        host, port = config.listen
+        await self.server.start(host, port, reuse_port=self._options.n_workers > 1)
+        await self.admin.start()
+        self.gateway.start()
+        self.keeper.start()
+        self.reloader.start()
+        self.watcher.start()
+        if self.compactor is not None:
+            self.compactor.start()
+        self._snapshot()
+
+    def _tls(self) -> ssl.SSLContext | None:
+        words = self.config.settings.tls
+        if words is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(
+            self.config.place(words.cert_file), self.config.place(words.key_file)
+        )
+        return context
+
+    async def stop(self) -> int:
+        """Drain, write down what is left, let go; returns how many clients were cut off."""
+        assert self.server is not None
+        self.admin.is_ready = False
+        n_cut = await self.server.drain(self.config.settings.drain_s)
+        self.gateway.stop()
+        self.reloader.stop()
+        self.watcher.stop()
+        if self._snapshots is not None:
+            self._snapshot()
+            self._snapshots.cancel()
+        await self.admin.stop()
+        for live in self.gateway.setup.live.values():
+            live.pool.close()
+        await asyncio.to_thread(self.keeper.stop)
+        if self.compactor is not None:
+            await self.compactor.stop()
+        self._flush_log()
+        return n_cut
+
+    async def run(self, started: Callable[[], None] = lambda: None) -> int:
+        """Serve until SIGTERM or SIGINT, then drain."""
+        self.loop.add_signal_handler(signal.SIGTERM, self.stopping.set)
+        self.loop.add_signal_handler(signal.SIGINT, self.stopping.set)
+        self.loop.add_signal_handler(signal.SIGHUP, self.reloader.reload)
+        await self.start()
+        started()
+        await self.stopping.wait()
+        return await self.stop()
