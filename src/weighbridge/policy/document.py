@@ -71,6 +71,7 @@ def load_yaml(path: Path | str) -> tuple[dict[str, Any], dict[str, int]]:
 def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], dict[str, int]]:
     """As `load_yaml`, from text. Mappings, lists, text, numbers, booleans and null come out."""
     try:
+        _check_depth(text)
         loader = _PlainLoader(text)
         try:
             root = loader.get_single_node()
@@ -91,6 +92,20 @@ def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], dict[str, int]]:
     return document, lines
 
 
+def _check_depth(text: str) -> None:
+    """Refuse deep nesting before nodes are made of it: the C library recurses without a limit."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"nests deeper than {MAX_DEPTH}", event.start_mark
+            )
+
+
 def _walk(root: yaml.Node) -> Iterator[tuple[str, int]]:
     """Path and line of every node, each key checked on the way."""
     n_nodes = 0
@@ -100,14 +115,15 @@ def _walk(root: yaml.Node) -> Iterator[tuple[str, int]]:
         n_nodes += 1
         if n_nodes > MAX_NODES or depth > MAX_DEPTH:
             raise _refused(node, "nests or repeats too much (aliases count as what they stand for)")
-        yield path, node.start_mark.line + 1
         if isinstance(node, yaml.MappingNode):
             for name, line, value in _entries(node):
                 inner = f"{path}.{name}" if path else name
                 yield inner, line
                 pending.append((value, inner, depth + 1))
         elif isinstance(node, yaml.SequenceNode):
-            pending += [(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(node.value)]
+            for index, value in enumerate(node.value):
+                yield f"{path}[{index}]", value.start_mark.line + 1
+                pending.append((value, f"{path}[{index}]", depth + 1))
 
 
 def _entries(node: yaml.MappingNode) -> Iterator[tuple[str, int, yaml.Node]]:
