@@ -76,7 +76,7 @@ def _read_large(endpoint: Endpoint, body: bytes) -> TokenUsage | None:
         return None
     at = found[1]
     names: dict[bytes, str] = {}
-    for piece in (body[:512], body[max(0, at - 256) : at + _AROUND_BYTES]):
+    for piece in (body[:512], body[max(0, at - 256) : at + _AROUND_BYTES], body[-512:]):
         for name, value in _NAMES.findall(piece):
             names.setdefault(name, value.decode("utf-8", "replace"))
     told.model = names.get(b"model")
