@@ -277,7 +277,8 @@ class ClientConnection(asyncio.Protocol):
             self._close()
             return
         self._since_s = self.server.now_s
-        if self._n_behind:
+        reader = self._reader
+        if reader.ready or self._n_behind or reader.phase != IDLE:
             self._n_behind = 0
             self._go_on()
 
