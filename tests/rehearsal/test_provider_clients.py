@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import anthropic
-import httpx2
 import openai
 import pytest
 from pydantic import BaseModel
@@ -167,7 +166,7 @@ def test_errors_become_the_exceptions_of_each_library(
         ant.messages.create(model=MODEL, max_tokens=9, messages=TALK)
     provider.clear_faults()
     provider.add_fault(Fault(fault="torn_stream", after_events=2))
-    with pytest.raises(httpx2.RemoteProtocolError):
+    with pytest.raises(openai.APIConnectionError):
         list(oai.chat.completions.create(model="gpt-4o", messages=TALK, stream=True))
     provider.clear_faults()
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from weighbridge.units import InputError
+
+if TYPE_CHECKING:
+    from weighbridge.rehearsal.replay_rows import Row
+
+HOURS_OF_MIX = 168  # a week, where neither --duration nor --limit says less
+INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, as shells report it
 
 
 @click.group()
@@ -83,3 +91,124 @@ def model(port: int, threads: int, slots: int) -> None:
         click.echo(f"{READY}{running.url} model {running.name}")
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         signal.pause()
+
+
+@rehearse.command()
+@click.option("--to", required=True, metavar="URL", help="Endpoint, as http://127.0.0.1:8000.")
+@click.option(
+    "--key-env",
+    multiple=True,
+    metavar="[TENANT=]VAR",
+    help="Environment variable that holds the API key, for all or for one tenant. Repeatable.",
+)
+@click.option("--ledger", type=click.Path(path_type=Path), help="Ledger directory to replay.")
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path),
+    help="Public trace to replay: Azure 2023 (.csv) or Mooncake (.jsonl).",
+)
+@click.option("--mix", type=click.Choice(["demo"]), help="Synthetic traffic to send.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Times as fast as it was.",
+)
+@click.option("--duration", type=click.FloatRange(min=0), help="Send for so many seconds.")
+@click.option("--limit", type=click.IntRange(min=1), help="Send so many requests.")
+@click.option("--model", help="Send all to this model, in OpenAI's dialect.")
+@click.option("--stream-share", type=click.FloatRange(0, 1), help="Stream so many of all, as 0.3.")
+@click.option(
+    "--api",
+    type=click.Choice(["auto", "openai", "anthropic"]),
+    default="auto",
+    show_default=True,
+    help="Dialect; auto: Anthropic's for rows of that provider.",
+)
+@click.option(
+    "--exact-output", is_flag=True, help="Ask for exactly the row's output, as vLLM takes it."
+)
+@click.option(
+    "--max-open",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Requests open at once; what is due beyond is dropped, and reported.",
+)
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), default=600.0, show_default=True, help="Seconds."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Result file: one JSON line per request.",
+)
+def traffic(**given: Any) -> None:
+    """Send traffic again, open loop: requests leave when the source says, answers or not.
+
+    Prompts are words of the rows' lengths; equal templates get equal system prompts. Ctrl-C keeps
+    what was measured.
+    """
+    from weighbridge.cli.rehearse_screen import Bar, show
+    from weighbridge.rehearsal.replay_prompt import PromptSettings
+    from weighbridge.rehearsal.replay_rows import within
+    from weighbridge.rehearsal.replay_run import ReplaySettings, run_replay
+
+    duration_s, speed, limit = given["duration"], given["speed"], given["limit"]
+    until_s = None if duration_s is None else duration_s * speed
+    rows = within(_source(given, until_s), limit, until_s)
+    settings = ReplaySettings(
+        to=given["to"],
+        out=given["out"],
+        keys=_keys(given["key_env"]),
+        prompt=PromptSettings(
+            seed=given["seed"],
+            model=given["model"],
+            stream_frac=given["stream_share"],
+            api=given["api"],
+            exact_output=given["exact_output"],
+        ),
+        speed=speed,
+        n_open_most=given["max_open"],
+        timeout_s=given["timeout"],
+    )
+    bar = Bar(limit, duration_s)
+    with bar.progress:
+        tally, was_cut = run_replay(rows, settings, bar.update)
+    show(tally, was_cut)
+    if was_cut:
+        sys.exit(INTERRUPTED_EXIT_CODE)
+
+
+def _source(given: dict[str, Any], until_s: float | None) -> Iterator[Row]:
+    """Rows of the one source that was named."""
+    from weighbridge.rehearsal import replay_rows
+
+    named = [name for name in ("ledger", "trace", "mix") if given[name] is not None]
+    if len(named) != 1:
+        problem = f"{' and '.join(f'--{name}' for name in named) or 'no source'} given"
+        raise InputError("rehearse traffic", "", problem, "give one of --ledger, --trace, --mix")
+    if given["ledger"] is not None:
+        return replay_rows.ledger_rows(given["ledger"])
+    if given["trace"] is not None:
+        return replay_rows.trace_rows(given["trace"])
+    from weighbridge.rehearsal.demo_mix import DEMO_MIX
+
+    n_hours = HOURS_OF_MIX if until_s is None else int(until_s // 3600) + 1
+    return replay_rows.mix_rows(DEMO_MIX, n_hours, given["seed"])
+
+
+def _keys(named: tuple[str, ...]) -> dict[str | None, str]:
+    """API keys from the environment, by tenant; None stands for all others."""
+    keys: dict[str | None, str] = {}
+    for text in named:
+        tenant, equals, variable = text.rpartition("=")
+        key = os.environ.get(variable)
+        if not key:
+            mend = f"export {variable}=…, or name another variable"
+            raise InputError("--key-env", variable, "is not set in the environment", mend)
+        keys[tenant if equals else None] = key
+    return keys

@@ -11,6 +11,7 @@ import datetime as dt
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -256,7 +257,7 @@ class Provider:
         try:
             if slots is not None:
                 await self._turn(slots)
-                exchange.started_s = asyncio.get_running_loop().time()
+                exchange.started_s = monotonic()
             await self._run(exchange, plan)
         except asyncio.CancelledError:
             call.line.cancelled = call.connection.left

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, NoReturn
 
 import msgspec
@@ -123,12 +124,12 @@ class Exchange:
     # Whole answers.
 
     async def _whole(self, name: str | None) -> None:
-        wait_s = self.started_s + self.plan.due_s(self.plan.output_tokens) - self._now_s()
+        wait_s = self.started_s + self.plan.due_s(self.plan.output_tokens) - monotonic()
         try:
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
         except asyncio.CancelledError:
-            self.made_tokens = self.plan.made_by(self._now_s() - self.started_s)
+            self.made_tokens = self.plan.made_by(monotonic() - self.started_s)
             raise
         self.made_tokens = self.plan.output_tokens
         body = msgspec.json.encode(WHOLE[self.plan.endpoint](self.plan))
@@ -168,7 +169,7 @@ class Exchange:
         sent = _Batch(self.connection, self.settings, raw=is_lying)
         is_open = False
         for n, (data, made_tokens) in enumerate(events):
-            wait_s = self.started_s + self.plan.due_s(made_tokens) - self._now_s()
+            wait_s = self.started_s + self.plan.due_s(made_tokens) - monotonic()
             if breaks is not None and n == breaks.after_events:
                 is_open = is_open or self._open(name)
                 await self._break(breaks, sent)
@@ -242,10 +243,6 @@ class Exchange:
     def _end(wire: Connection) -> NoReturn:
         wire.close()
         raise _BrokenOffError
-
-    @staticmethod
-    def _now_s() -> float:
-        return asyncio.get_running_loop().time()
 
 
 _BROKEN_WHOLE = ("torn_stream", "malformed_chunk", "lying_length", "stall")

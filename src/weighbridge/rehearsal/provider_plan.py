@@ -206,6 +206,8 @@ class Planner:
     def _answer(self, plan: Plan, body: Mapping[str, Any], rng: Random) -> None:
         wanted = _drawn_tokens(plan.model, rng)
         most = _max_output_tokens(plan.endpoint, body)
+        least = body.get("min_tokens")  # as vLLM takes it
+        wanted = max(wanted, least) if isinstance(least, int) else wanted
         bound = min(plan.model.output_max_tokens, most or plan.model.output_max_tokens)
         plan.reasoning_tokens = int(min(wanted, bound) * plan.model.reasoning_frac)
         room = bound - plan.reasoning_tokens

@@ -10,6 +10,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any, cast
 
 import httptools
@@ -43,7 +44,7 @@ class Received:
         self.headers: dict[str, str] = {}
         self.body = b""
         self.keep_alive = True
-        self.received_s = 0.0  # by the loop's clock
+        self.received_s = 0.0  # by time.monotonic
 
 
 Serve = Callable[["Connection", Received], Coroutine[Any, Any, None]]
@@ -120,7 +121,7 @@ class Connection(asyncio.Protocol):
         received.path, received.query = path, query
         received.body = b"".join(self._body)
         received.keep_alive = self._parser.should_keep_alive()
-        received.received_s = self._loop.time()
+        received.received_s = monotonic()
         self._waiting.append(received)
         if self.task is None:
             self.task = self._loop.create_task(self._serve_all())
