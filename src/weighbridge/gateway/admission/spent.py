@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from weighbridge.gateway.admission import Budget, Claim, VirtualKey
-from weighbridge.gateway.budgets import SECONDS_PER_DAY, Purse
+from weighbridge.gateway.budgets import SECONDS_PER_DAY
 from weighbridge.ledger.lines import RequestLine
 from weighbridge.units import InputError
 
@@ -14,6 +14,15 @@ FORMAT = 1
 # A period that ended longer ago than this is left out: no stepped clock goes back so far.
 _KEPT_DAYS = 40
 Account = tuple[str, str, str]  # scope, name, period
+
+
+class Spender(Protocol):
+    """Anything that counts spend."""
+
+    budget: Budget
+
+    def spent_by_period(self) -> dict[int, int]:
+        """Spend of every period that is still kept, by its start."""
 
 
 class SpentBook:
@@ -40,7 +49,7 @@ class SpentBook:
         """What was restored of a budget: two kinds of one period have the same spend."""
         return self._waiting.get((budget.scope, budget.name, budget.period), {})
 
-    def snapshot(self, purses: Iterable[Purse], at: float, mark: object = None) -> dict[str, Any]:
+    def snapshot(self, purses: Iterable[Spender], at: float, mark: object = None) -> dict[str, Any]:
         """All spend, restored and new; `mark` is the caller's, e.g. a position in the spool."""
         accounts = {account: dict(spent) for account, spent in self._waiting.items()}
         for purse in purses:

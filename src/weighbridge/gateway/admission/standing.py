@@ -57,6 +57,7 @@ class Standings(Generic[A, P]):
         self.cached: dict[tuple[int, str | None, str | None, str], Standing[A, P]] = {}
         self.allowances: Roster[A] = Roster(max_free)
         self.purses: Roster[P] = Roster(max_free)
+        self.n_cleared = 0
         self.n_crowded = 0  # claims that had to share a count for want of room
         self._new_allowance = new_allowance
         self._new_purse = new_purse
@@ -64,6 +65,10 @@ class Standings(Generic[A, P]):
     def reconfigure(self, rules: Rulebook) -> None:
         """Other rules from now on; counts stay."""
         self.rules = rules
+        self._clear()
+
+    def _clear(self) -> None:
+        self.n_cleared += 1
         self.cached.clear()
 
     def find(self, claim: Claim, now: float, at: float) -> Standing[A, P]:
@@ -79,7 +84,7 @@ class Standings(Generic[A, P]):
         standing = Standing(allowances, purses, claim.key)
         n_forgotten = self.allowances.n_forgotten + self.purses.n_forgotten
         if n_forgotten != n_before or len(self.cached) >= _MAX_CACHED:
-            self.cached.clear()  # some may hold counts that were forgotten
+            self._clear()  # some may hold counts that were forgotten
         if self.n_crowded == n_crowded:  # else a later claim may find room
             self.cached[id(claim.key), claim.tenant, claim.feature, claim.model] = standing
         return standing
