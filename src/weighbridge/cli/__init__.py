@@ -64,6 +64,10 @@ COMMANDS: Mapping[str, Entry] = {
         "weighbridge.cli.keys:keys",
         "Make, rotate, revoke and list the gateway's keys.",
     ),
+    "compact": Entry(
+        "weighbridge.cli.compact:compact",
+        "Store what the gateway recorded in a usage ledger.",
+    ),
     "prices": Entry(
         "weighbridge.cli.prices:prices",
         "Show, check and compare API prices.",

@@ -62,6 +62,8 @@ def finished(lines: Iterable[Line]) -> Requests:
     return requests
 
 
+GATEWAY_DIED = "gateway_died"  # the error type of a request whose end nobody wrote
+
 CostOfInput = Callable[[OpenLine], int | None]  # 10^-12 USD, None where no price is known
 
 
@@ -85,7 +87,7 @@ def interrupted(line: OpenLine, cost_pico_usd: CostOfInput = _no_cost) -> Reques
         started_at_us=line.started_at_us,
         status="interrupted",
         price_state=state,
-        error_type="gateway_died",
+        error_type=GATEWAY_DIED,
         tenant=line.tenant,
         feature=line.feature,
         template=line.template,

@@ -35,8 +35,14 @@ from weighbridge.ledger.record import (
     COLUMNS,
     COST_SCALE,
     GATEWAY_COLUMN_NAMES,
+    FleetHours,
 )
 from weighbridge.units import InputError
+from weighbridge.usage.fleet_hours import read_engine_samples, read_fleet_hours
+from weighbridge.usage.manifests import Manifest as Manifest
+from weighbridge.usage.manifests import Part as Part
+from weighbridge.usage.manifests import counting, read_manifests
+from weighbridge.usage.manifests import live_manifests as live_manifests
 
 FORMAT = "weighbridge-ledger"
 FORMAT_VERSION = 1
@@ -51,40 +57,6 @@ _ARROW_TYPES = {
 }
 
 SCHEMA = pa.schema([pa.field(c.name, _ARROW_TYPES[c.type], nullable=c.nullable) for c in COLUMNS])
-
-
-class Part(msgspec.Struct, frozen=True):
-    """One Parquet file of a ledger: its path below the ledger, and its rows."""
-
-    path: str
-    rows: int
-
-
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What one imported file gave; `rows_read` is always the sum of the other three counts."""
-
-    import_id: str
-    source: str
-    file_name: str
-    content_sha256: str
-    rows_read: int
-    rows_stored: int
-    rows_duplicate: int
-    rows_rejected: int
-    rejected_by_reason: dict[str, int] = {}
-    rows_failed: int = 0
-    rows_from_cache: int = 0
-    n_models: int = 0
-    first_at: str | None = None
-    last_at: str | None = None
-    cannot_tell: tuple[str, ...] = ()
-    assumptions: tuple[str, ...] = ()
-    settings: dict[str, str] = {}
-    prices_digest: str | None = None
-    unpriced_models: dict[str, int] = {}
-    imported_at: str | None = None
-    parts: tuple[Part, ...] = ()
-    committed_with: tuple[str, ...] = ()
 
 
 class _LedgerFile(msgspec.Struct):
@@ -108,6 +80,24 @@ class Ledger:
     def parquet_glob(self) -> str:
         """Glob over all parts, for a DuckDB prompt; may match parts of an import that died."""
         return str(self.path / "requests" / "date=*" / "part-*.parquet")
+
+    @property
+    def fleet_files(self) -> tuple[str, ...]:
+        """The files that say what self-hosted fleets cost."""
+        return tuple(str(self.path / part.path) for m in self.manifests for part in m.fleet_parts)
+
+    @property
+    def engine_files(self) -> tuple[str, ...]:
+        """The files that hold what self-hosted engines said of themselves."""
+        return tuple(str(self.path / part.path) for m in self.manifests for part in m.engine_parts)
+
+    def fleet_hours(self) -> tuple[FleetHours, ...]:
+        """What self-hosted fleets cost, by target and start; no hour of one counted twice."""
+        return read_fleet_hours(self.fleet_files)
+
+    def engine_samples(self) -> pa.Table:
+        """What self-hosted engines said of themselves (`fleet_hours.ENGINE_SCHEMA`)."""
+        return read_engine_samples(self.engine_files)
 
     @property
     def digest(self) -> str:
@@ -173,19 +163,6 @@ def _check_format(folder: Path) -> None:
         raise InputError(where, "version", problem, "use the release that wrote it, or import anew")
 
 
-def live_manifests(folder: Path) -> tuple[Manifest, ...]:
-    """Manifests whose whole batch was committed, ordered by import id."""
-    found: dict[str, Manifest] = {}
-    for file in sorted((folder / "imports").glob("*.json")):
-        try:
-            manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
-        except msgspec.DecodeError as fault:
-            mend = "restore it, or import into a new folder"
-            raise InputError(str(file), "", f"cannot be read ({fault})", mend) from fault
-        found[manifest.import_id] = manifest
-    return tuple(m for m in found.values() if all(other in found for other in m.committed_with))
-
-
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the ledger for writing, having swept what an import that died left behind."""
@@ -226,13 +203,17 @@ def _lock(handle: int, folder: Path) -> None:
 def sweep(folder: Path) -> None:
     """Delete staged files, and whatever no live manifest names."""
     shutil.rmtree(folder / ".staging", ignore_errors=True)
-    live = live_manifests(folder)
+    known = read_manifests(folder)
+    live = counting(known)
     ids = {manifest.import_id for manifest in live}
-    parts = {part.path for manifest in live for part in manifest.parts}
-    for file in (folder / "requests").glob("date=*/*"):
-        if file.relative_to(folder).as_posix() not in parts:
-            file.unlink()
-            _remove_if_empty(file.parent)
+    # Replaced ones stay a while for those who are reading them; `merging` removes them.
+    ids |= {name for manifest in live for name in manifest.replaces if name in known}
+    parts = {part.path for import_id in ids for part in known[import_id].all_parts}
+    for pattern in ("requests/date=*/*", "fleet_hours/*", "engine_samples/*"):
+        for file in folder.glob(pattern):
+            if file.relative_to(folder).as_posix() not in parts:
+                file.unlink()
+                _remove_if_empty(file.parent)
     for file in [*(folder / "imports").glob("*"), *(folder / "rejects").glob("*")]:
         if file.stem not in ids:
             file.unlink()
@@ -256,25 +237,33 @@ def staging(folder: Path) -> Iterator[Path]:
 
 def stage_part(place: Path, day: str, table: pa.Table) -> tuple[Path, Part]:
     """Write one day's rows as a Parquet part into the staging directory."""
+    rows = table.cast(SCHEMA) if table.schema != SCHEMA else table
+    return stage_file(place, f"requests/date={day}", rows)
+
+
+def stage_file(place: Path, below: str, table: pa.Table) -> tuple[Path, Part]:
+    """Write a table as a Parquet file that will stand in a folder of the ledger."""
     draft = place / f"draft-{os.getpid()}.parquet"
     pq.write_table(
-        table.cast(SCHEMA) if table.schema != SCHEMA else table,
+        table,
         draft,
         compression="zstd",
         compression_level=1,
-        use_dictionary=DICTIONARY_COLUMNS,
+        use_dictionary=[name for name in DICTIONARY_COLUMNS if name in table.column_names],
         store_schema=False,
         row_group_size=500_000,
     )
     digest = sync_and_digest(draft)
-    name = f"requests/date={day}/part-{digest[:24]}.parquet"
+    name = f"{below}/part-{digest[:24]}.parquet"
     staged = place / Path(name).name
     draft.rename(staged)
     return staged, Part(name, table.num_rows)
 
 
 DICTIONARY_COLUMNS = [
-    c.name for c in COLUMNS if c.type == "string" and c.name not in {"request_id", "estimated"}
+    c.name
+    for c in COLUMNS
+    if c.type == "string" and c.name not in {"request_id", "estimated", "attempt_log"}
 ]
 
 
@@ -293,12 +282,19 @@ class StagedImport:
     manifest: Manifest
     parts: tuple[tuple[Path, Part], ...]
     rejects: Path | None = None
+    fleet: tuple[tuple[Path, Part], ...] = ()
+    engine: tuple[tuple[Path, Part], ...] = ()
+
+    @property
+    def files(self) -> tuple[tuple[Path, Part], ...]:
+        """Every staged file, and where it goes."""
+        return (*self.parts, *self.fleet, *self.engine)
 
 
 def commit(folder: Path, place: Path, imports: Sequence[StagedImport]) -> None:
     """Make staged imports count, all together: the last manifest's rename is the instant."""
     _write_ledger_file(folder, place)
-    touched = {_move(staged, folder / part.path) for i in imports for staged, part in i.parts}
+    touched = {_move(staged, folder / part.path) for i in imports for staged, part in i.files}
     for item in imports:
         if item.rejects is not None:
             name = f"{item.manifest.import_id}.csv"
@@ -307,7 +303,11 @@ def commit(folder: Path, place: Path, imports: Sequence[StagedImport]) -> None:
     together = tuple(sorted(item.manifest.import_id for item in imports))
     for item in imports:
         manifest = msgspec.structs.replace(
-            item.manifest, committed_with=together, parts=tuple(part for _, part in item.parts)
+            item.manifest,
+            committed_with=together,
+            parts=tuple(part for _, part in item.parts),
+            fleet_parts=tuple(part for _, part in item.fleet),
+            engine_parts=tuple(part for _, part in item.engine),
         )
         draft = _write_synced(place / "manifest.json", manifest)
         _move(draft, folder / "imports" / f"{manifest.import_id}.json")
