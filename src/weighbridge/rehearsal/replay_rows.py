@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 
 from weighbridge.rehearsal.mix import Mix
-from weighbridge.rehearsal.traffic import generate
+from weighbridge.rehearsal.traffic import Traffic, generate
 from weighbridge.units import InputError
 
 MOONCAKE_BLOCK_TOKENS = 512
 DEFAULT_MODEL = "gpt-4o-mini"
+HOURS_AT_A_TIME = 6
 MIX_START = dt.datetime(2026, 11, 2, 8, tzinfo=dt.UTC)  # a Monday morning
 LEDGER_COLUMNS = (
     "started_at",
@@ -121,23 +122,41 @@ def trace_rows(path: Path) -> Iterator[Row]:
 
 
 def mix_rows(mix: Mix, n_hours: int, seed: int) -> Iterator[Row]:
-    """Rows drawn from a mix, from a Monday morning on."""
-    traffic = generate(mix, MIX_START, n_hours, np.random.default_rng(seed))
-    start_us = int(MIX_START.timestamp()) * 1_000_000
-    for at in range(len(traffic)):
-        template = mix.templates[int(traffic.template[at])]
-        failed = bool(traffic.failed[at])  # its tokens are unknown; it is sent as a short one
-        yield Row(
-            offset_s=(int(traffic.started_at_us[at]) - start_us) / 1e6,
-            input_tokens=1 if failed else int(traffic.input_tokens[at]),
-            output_tokens=1 if failed else int(traffic.output_tokens[at]),
-            model=template.service.model,
-            provider=template.service.provider,
-            tenant=mix.tenants[int(traffic.tenant[at])],
-            feature=template.feature,
-            template=template.template,
-            streamed=template.streamed,
-        )
+    """Rows drawn from a mix, from a Monday morning on, some hours at a time.
+
+    None of them fails: whoever is asked now decides that.
+    """
+    sound = _without_failures(mix)
+    first_us = int(MIX_START.timestamp()) * 1_000_000
+    for hour in range(0, n_hours, HOURS_AT_A_TIME):
+        start = MIX_START + dt.timedelta(hours=hour)
+        drawn = np.random.default_rng([seed, hour])
+        traffic = generate(sound, start, min(HOURS_AT_A_TIME, n_hours - hour), drawn)
+        for at in range(len(traffic)):
+            yield _mix_row(sound, traffic, at, first_us)
+
+
+def _without_failures(mix: Mix) -> Mix:
+    templates = (
+        replace(t, service=replace(t.service, failure_probability=0.0, retry_probability=0.0))
+        for t in mix.templates
+    )
+    return Mix(tuple(templates))
+
+
+def _mix_row(mix: Mix, traffic: Traffic, at: int, first_us: int) -> Row:
+    template = mix.templates[int(traffic.template[at])]
+    return Row(
+        offset_s=(int(traffic.started_at_us[at]) - first_us) / 1e6,
+        input_tokens=int(traffic.input_tokens[at]),
+        output_tokens=int(traffic.output_tokens[at]),
+        model=template.service.model,
+        provider=template.service.provider,
+        tenant=mix.tenants[int(traffic.tenant[at])],
+        feature=template.feature,
+        template=template.template,
+        streamed=template.streamed,
+    )
 
 
 def ledger_rows(folder: Path) -> Iterator[Row]:
@@ -147,7 +166,7 @@ def ledger_rows(folder: Path) -> Iterator[Row]:
     from weighbridge.usage.store import open_ledger  # noqa: PLC0415  # as above
 
     files = open_ledger(folder).parquet_files
-    table = pq.read_table(files, columns=list(LEDGER_COLUMNS), partitioning=None)
+    table = pq.read_table(list(files), columns=list(LEDGER_COLUMNS), partitioning=None)
     table = table.sort_by("started_at")
     first: dt.datetime | None = None
     for batch in table.to_batches(max_chunksize=10_000):
