@@ -117,14 +117,19 @@ def _heading(profile: Profile) -> Text:
 
 
 def _cost_words(profile: Profile) -> str:
-    if profile.n_unpriced == profile.span.n_requests:
+    n_requests, n_own = profile.span.n_requests, profile.n_self_hosted
+    if n_own == n_requests:
+        return "Every request was served by fleets of one's own, which cost by the hour"
+    if profile.n_unpriced + n_own == n_requests:
         return "No request has a known price: cost unknown (it is not zero)"
+    own = f", and {n_own:,} requests served by fleets of one's own" if n_own else ""
     if not profile.n_unpriced:
-        return f"{dollars(profile.list_cost_usd)} at list prices, every request priced"
+        every = "every other request priced" if n_own else "every request priced"
+        return f"{dollars(profile.list_cost_usd)} at list prices, {every}{own}"
     names = profile.unpriced_models
     models = f": {', '.join(names[:4])}{' …' if len(names) > 4 else ''}" if names else ""
     return (
-        f"{dollars(profile.list_cost_usd)} at list prices, and beside it "
+        f"{dollars(profile.list_cost_usd)} at list prices{own}, and beside it "
         f"{percent(profile.unpriced_tokens_share_frac)} of tokens unpriced{models}"
     )
 
@@ -156,7 +161,7 @@ def _types_table(profile: Profile, top: int) -> Table:
             short(one.n_requests),
             short(one.tokens.total_tokens),
             percent(one.tokens.total_tokens / total_tokens if total_tokens else math.nan),
-            _cost_cell(one.list_cost_usd, one.n_unpriced, one.n_requests),
+            _cost_cell(one),
             _cost_share(float(one.list_cost_usd / total_cost) if total_cost else math.nan, one),
         ]
         cells += [percent(one.n_unpriced / one.n_requests)] if profile.n_unpriced else []
@@ -165,12 +170,19 @@ def _types_table(profile: Profile, top: int) -> Table:
     return table
 
 
-def _cost_cell(cost: Decimal, n_unpriced: int, n_requests: int) -> str:
-    return "unknown" if n_unpriced == n_requests else dollars(cost)
+def _cost_cell(of: GroupRow | QueryTypeProfile) -> str:
+    if not _has_cost(of):
+        return "own fleet" if of.n_self_hosted == of.n_requests else "unknown"
+    return dollars(of.list_cost_usd)
+
+
+def _has_cost(of: GroupRow | QueryTypeProfile) -> bool:
+    """Whether any request has a price; one of an own fleet may have paid for a failed attempt."""
+    return of.n_unpriced + of.n_self_hosted < of.n_requests or of.list_cost_usd > 0
 
 
 def _cost_share(share: float, of: GroupRow | QueryTypeProfile) -> str:
-    return UNKNOWN if of.n_unpriced == of.n_requests else percent(share)
+    return percent(share) if _has_cost(of) else UNKNOWN
 
 
 def _hourly_ratio(peaks: Sequence[Peak]) -> str:
@@ -226,7 +238,7 @@ def _spend_table(profile: Profile, name: str, top: int) -> Table:
             percent(row.n_failed / row.n_requests),
             short(row.tokens.total_tokens),
             percent(row.tokens_share_frac),
-            _cost_cell(row.list_cost_usd, row.n_unpriced, row.n_requests),
+            _cost_cell(row),
             _cost_share(row.cost_share_frac, row),
         ]
         cells += [percent(row.n_unpriced / row.n_requests)] if profile.n_unpriced else []

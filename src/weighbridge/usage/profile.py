@@ -338,6 +338,7 @@ def _assemble(
         caps=caps,
         withheld=withheld(evidence),
         cannot_tell=tuple(dict.fromkeys(cannot_tell)),
+        n_self_hosted=whole.n_self_hosted,
     )
 
 

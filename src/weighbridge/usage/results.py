@@ -50,6 +50,7 @@ class GroupRow:
     unpriced_tokens: int
     cost_share_frac: float  # of all priced cost
     tokens_share_frac: float
+    n_self_hosted: int = 0  # without a cost of their own: the fleet's hours are one
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ class QueryTypeProfile:
     output_length: Quantiles
     ttft_s: Quantiles | None
     latency_s: Quantiles | None
+    n_self_hosted: int = 0
 
     @property
     def label(self) -> str:
@@ -183,3 +185,4 @@ class Profile:
     caps: tuple[CapUse, ...] = ()
     withheld: tuple[Withheld, ...] = ()
     cannot_tell: tuple[str, ...] = field(default=())  # what the sources do not record
+    n_self_hosted: int = 0  # requests served by fleets of one's own, which have no price each

@@ -237,6 +237,7 @@ def _profile(
         output_length=_lengths(found, "output_length", index) or quantiles(EMPTY),
         ttft_s=_lengths(found, "ttft_s", index),
         latency_s=_lengths(found, "latency_s", index),
+        n_self_hosted=one.use.n_self_hosted,
     )
 
 

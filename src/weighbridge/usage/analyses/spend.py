@@ -115,4 +115,5 @@ def _group_row(key: str | None, use: Use, whole: Use) -> GroupRow:
         unpriced_tokens=use.unpriced_tokens,
         cost_share_frac=share(use.list_cost_usd, whole.list_cost_usd),
         tokens_share_frac=share(use.tokens.total_tokens, whole.tokens.total_tokens),
+        n_self_hosted=use.n_self_hosted,
     )
