@@ -94,18 +94,22 @@ class FileBank:
         """Spend from what this worker holds: its own words, so no lock is needed."""
         place = self._places.get(purse.cell)
         if place is None or not self._is_at(place, purse.cell):
-            self._lock()
-            try:
-                draw = Draw(purse.cell, MONEY, purse.capacity, 0.0, 0, ends_at=purse.ends_at)
-                place = self._find(draw, 0.0, 0.0)
-            finally:
-                self._unlock()
+            place = self._found(purse)
             if place is None:
                 self.n_without_room += 1
                 return
-        held = place + _OWN + (self._worker or 0)
-        self._words[held + MAX_WORKERS] += amount
-        self._words[held] = max(self._words[held] - amount, 0)
+        words, held = self._words, place + _OWN + (self._worker or 0)
+        words[held + MAX_WORKERS] += amount
+        rest = words[held] - amount
+        words[held] = rest if rest > 0 else 0
+
+    def _found(self, purse: Purse) -> int | None:
+        draw = Draw(purse.cell, MONEY, purse.capacity, 0.0, 0, ends_at=purse.ends_at)
+        self._lock()
+        try:
+            return self._find(draw, 0.0, 0.0)
+        finally:
+            self._unlock()
 
     def forget(self, worker: int) -> None:
         """Free what a worker held that is gone; what it spent stays spent."""
@@ -229,8 +233,8 @@ class FileBank:
         return is_past or self._total(place) == 0
 
     def _is_at(self, place: int, cell: str) -> bool:
-        name = self._names.get(cell) or self._name(cell)
-        return self._words[place] == name[0] and self._words[place + 1] == name[1]
+        low, high = self._names.get(cell) or self._name(cell)
+        return self._words[place] == low and self._words[place + 1] == high
 
     def _name(self, cell: str) -> tuple[int, int]:
         digest = blake2b(cell.encode(), digest_size=16).digest()

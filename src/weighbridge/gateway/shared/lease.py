@@ -51,7 +51,9 @@ class Lease:
     def ebb(self) -> int:
         """Fit the batch to the last tick's use; what goes back."""
         used = self.mark - self.left
-        self.batch = min(max(used, self.batch // 2), self.capacity // LEASE_PARTS)
+        self.batch = min(max(used, self.batch // 4), self.capacity // LEASE_PARTS)
+        if used <= 0 and self.batch < self.capacity // 1024:
+            self.batch = 0
         self.mark = self.left
         return max(self.left - self.batch, 0)
 
