@@ -78,10 +78,12 @@ class ResponseReader:
             self._parser.feed_data(data)
         except HttpParserError as error:
             self._fail(error)
-        if self.status == 0:
+        if self.data is not None:
+            self._n_head = 0
+        else:  # a head, trailers or chunk extensions: nothing that anybody takes from us yet
             self._n_head += len(data)
             if self._n_head > MAX_HEAD_BYTES and self.bad is None:
-                self.bad = BadAnswerError(Fault.TOO_LARGE, "head of the answer is too large")
+                self.bad = BadAnswerError(Fault.TOO_LARGE, "head or trailers are too large")
         if self._parts is not None:
             self.data = b"".join(self._parts)
             self._parts = None
