@@ -11,7 +11,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(DEV_STAMP) ## make .venv from the hashed locks and install the checkout into it
@@ -48,6 +48,13 @@ layers: $(DEV_STAMP) ## import-linter: imports go down only
 .PHONY: bench
 bench: $(DEV_STAMP) ## run the benchmarks one after another (see benchmarks/README.md)
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+# Peers are installed below ~/.cache; nginx and wrk must be there (Debian: nginx-light wrk).
+.PHONY: bench-gateway
+bench-gateway: $(DEV_STAMP) ## our gateway beside others in one run (ARGS="--only ours,nginx,envoy")
+	@for tool in nginx wrk taskset; do PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null 2>&1 || { \
+	  echo "bench-gateway: $$tool is missing; as root: apt-get install nginx-light wrk util-linux" >&2; exit 1; }; done
+	$(BIN)/python -m benchmarks.gateway $(ARGS)
 
 # Debian's names; elsewhere install chromium and poppler by hand, or let their tests skip.
 .PHONY: services
