@@ -34,7 +34,7 @@ def check(file: Path) -> None:
     notes = _notes(read.policy, prices)
     show_policy(read.policy, notes)
     told = "no notes" if not notes else f"{len(notes)} note{'s'[: len(notes) > 1]}"
-    click.echo(f"ok: {file}, policy {read.policy.version}, {told}")
+    click.echo(f"ok: policy {read.policy.version}, {told}")
 
 
 def _notes(policy: Policy, prices: Path | None) -> list[str]:

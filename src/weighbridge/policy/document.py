@@ -71,7 +71,7 @@ def load_yaml(path: Path | str) -> tuple[dict[str, Any], dict[str, int]]:
 def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], dict[str, int]]:
     """As `load_yaml`, from text. Mappings, lists, text, numbers, booleans and null come out."""
     try:
-        _check_depth(text)
+        _check_depth(text, where)
         loader = _PlainLoader(text)
         try:
             root = loader.get_single_node()
@@ -92,7 +92,7 @@ def parse_yaml(text: str, where: str) -> tuple[dict[str, Any], dict[str, int]]:
     return document, lines
 
 
-def _check_depth(text: str) -> None:
+def _check_depth(text: str, where: str) -> None:
     """Refuse deep nesting before nodes are made of it: the C library recurses without a limit."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
@@ -101,9 +101,8 @@ def _check_depth(text: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"nests deeper than {MAX_DEPTH}", event.start_mark
-            )
+            line = "" if event.start_mark is None else f", line {event.start_mark.line + 1}"
+            raise InputError(f"{where}{line}", "", f"nests deeper than {MAX_DEPTH}", "flatten it")
 
 
 def _walk(root: yaml.Node) -> Iterator[tuple[str, int]]:

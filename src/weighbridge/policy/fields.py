@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from weighbridge.policy.faults import Faults, nearest, shown
 
+MOST = 10**12  # of anything that is counted
+
 
 class Fields:
     """A mapping whose keys are known. Every reader answers None where the field is left out.
@@ -71,13 +73,15 @@ class Fields:
             self.fault(name, "is missing", mend)
         return self.text(name, mend) or ""
 
-    def whole(self, name: str, low: int = 1, high: int = 10**12) -> int | None:
+    def whole(self, name: str, low: int = 1, high: int = MOST) -> int | None:
         """A whole number from `low` to `high`."""
         value = self._raw.get(name)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.fault(name, f"is {shown(value)}", f"give a whole number, {low} or more")
+            mend = f"give a whole number, {low} or more"
+            is_high = isinstance(value, int) and value > high
+            self.fault(name, f"is {shown(value)}", f"{mend}, at most {high}" if is_high else mend)
             return None
         return value
 

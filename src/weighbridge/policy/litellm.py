@@ -153,7 +153,7 @@ def _route(own: dict[str, Deployment], others: list[str]) -> dict[str, Any]:
     orders = sorted(by_order)
     first = by_order[orders[0]]
     kind = next((k for k in ("weight", "rpm", "tpm") if k in own[first[0]].weights), None)
-    weights = [1.0 if kind is None else own[name].weights.get(kind, 0.0) for name in first]
+    weights = [max(own[name].weights.get(kind or "", 0.0), 0.0) for name in first]
     even = len(set(weights)) == 1
     targets: list[Any] = [
         name if even else {"target": name, "weight": weight}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from weighbridge.policy.addresses import split
+from weighbridge.policy.fields import MOST
 from weighbridge.policy.litellm_providers import (
     NEEDS_SIGNING,
     OWN_FLEETS,
@@ -137,7 +139,11 @@ def _why_not(prefix: str | None, name: str, group: str) -> str:
         return "the provider cannot be told from the name: write provider/name"
     if prefix in NEEDS_SIGNING:
         return f"{prefix} needs {NEEDS_SIGNING[prefix]}, which the gateway does not do"
-    if "*" in name and (name != "*" or "*" in group[:-1] or "/" in group):
+    if not all(text.strip() and text.isprintable() for text in (name, group)):
+        return "names no model, or the group has no name"
+    if "*" in group[:-1]:
+        return "model_name has a star within it: list the models one by one"
+    if "*" in name and (name != "*" or "/" in group):
         return "a star within a name would need the prefix cut off: list the models one by one"
     return ""
 
@@ -206,7 +212,9 @@ def _headers(entry: _Entry) -> dict[str, str]:
 
 
 def _amount(value: object) -> int | float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _caps(entry: _Entry) -> dict[str, Any]:
@@ -219,7 +227,7 @@ def _caps(entry: _Entry) -> dict[str, Any]:
         ("max_parallel_requests", "concurrency"),
     ):
         value = entry.params.get(theirs)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST:
             caps[ours] = value
         elif value is not None:
             entry.note(theirs, "is no whole number above 0")

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from weighbridge.cli import weighbridge
+
+LITELLM = Path(__file__).parents[1] / "golden" / "policy" / "litellm.yaml"
+GOOD = """\
+targets:
+  gpt: {url: "https://api.openai.com/v1", provider: openai, key: "env:GPT_KEY_OF_TESTS"}
+  fleet:
+    url: http://vllm:8000/v1
+    self_hosted: {gpu: h100, n_gpus: 2, usd_per_gpu_hour: 2.10}
+rules:
+  - name: search by day
+    match: {feature: search, hours: {days: mon-fri, from: "08:00", to: "18:00"}, tools: false}
+    targets: [{target: fleet, weight: 3}, gpt]
+    fallback: [gpt]
+models: {gpt-4o: gpt, "llama-*": fleet}
+data_classes: {internal: [fleet], public: "*"}
+"""
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(weighbridge, ["config", *(str(word) for word in words)])
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "gateway.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_check_shows_targets_rules_classes_and_notes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GPT_KEY_OF_TESTS", raising=False)
+    result = run("check", written(tmp_path, GOOD))
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.output.splitlines())) <= 100
+    for part in (
+        "2 x h100, $2.1/h each",
+        "env:GPT_KEY_OF_TESTS",
+        "fleet (3), gpt",
+        "models.llama-*",
+        "internal  fleet",
+        "public    every target",
+        "note: targets.fleet.self_hosted.gpu: 'h100' is not in the catalog: did you mean `h100-",
+        "note: targets.gpt: the variable GPT_KEY_OF_TESTS is not set here",
+        ", 2 notes",
+    ):
+        assert part in result.output, part
+
+
+def test_check_of_a_bad_file_exits_two_with_every_fault(tmp_path: Path) -> None:
+    text = GOOD.replace("targets: [{target: fleet", "targets: [{target: flet").replace(
+        "n_gpus: 2", "n_gpus: 0"
+    )
+    result = run("check", written(tmp_path, text))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "self_hosted.n_gpus: is 0" in result.stderr
+    assert "'flet' is no target\n  mend: did you mean `fleet`?" in result.stderr
+
+
+def test_check_of_a_missing_file_exits_two(tmp_path: Path) -> None:
+    result = run("check", tmp_path / "none.yaml")
+    assert result.exit_code == 2
+    assert "does not exist" in result.stderr
+
+
+def test_converted_configuration_passes_the_check(tmp_path: Path) -> None:
+    out = tmp_path / "gateway.yaml"
+    result = run("from-litellm", LITELLM, "-o", out)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    assert "model_list[5].litellm_params.model" in result.stderr
+    assert "LITERAL-SECRET" not in out.read_text() + result.output
+    assert "&id" not in out.read_text()
+    checked = run("check", out)
+    assert checked.exit_code == 0, checked.output
+
+
+def test_converted_configuration_goes_to_standard_output_alone() -> None:
+    result = run("from-litellm", LITELLM)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("# Made from litellm.yaml")
+    assert "things to look at" not in result.stdout
+
+
+def test_conversion_never_overwrites(tmp_path: Path) -> None:
+    out = written(tmp_path, "mine")
+    result = run("from-litellm", LITELLM, "-o", out)
+    assert result.exit_code == 2
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["targets: {}", "model_list: []"])
+def test_conversion_of_something_else_exits_two(tmp_path: Path, text: str) -> None:
+    result = run("from-litellm", written(tmp_path, text))
+    assert result.exit_code == 2
+    assert "model_list" in result.stderr
