@@ -28,7 +28,7 @@ class AccessLog:
         self._n_bytes += len(line)
 
     def flush(self) -> None:
-        """Write what waits; called in the spool's thread. A file that was moved away is made anew."""
+        """Write what waits, in the spool's thread; a file that was moved away is made anew."""
         with self._lock:
             lines, self._lines = self._lines, []
             self._n_bytes = 0

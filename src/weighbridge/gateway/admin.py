@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from weighbridge.gateway.headers import presented_key
-from weighbridge.gateway.metrics import Snapshot, exposition, merge
+from weighbridge.gateway.metrics import Snapshot, exposition, merge, quoted
 from weighbridge.gateway.secrets import read_secret, ref_of
 from weighbridge.gateway.upkeep import read_json
 from weighbridge.gateway.wire.messages import Headers, Request, Responder
@@ -137,6 +137,8 @@ class Admin:
         metrics.gauges["spool_failing"] = float(worker.spool.failing is not None)
         if worker.access_log is not None:
             metrics.gauges["access_log_lines_lost"] = worker.access_log.n_lost
+        degraded = getattr(worker.admission, "is_degraded", False)
+        metrics.gauges["shared_state_degraded"] = float(degraded)
         snapshot = metrics.snapshot()
         if server is not None:
             for status, n in server.n_refused_by_status.items():
@@ -155,7 +157,7 @@ class Admin:
         now = worker.gateway.now()
         levels: dict[str, float] = {}
         for level in worker.admission.levels(now):
-            labels = f'scope="{level.scope}",name="{level.name}",what="{level.what}"'
+            labels = f'scope="{level.scope}",name={quoted(level.name)},what="{level.what}"'
             levels[f"limit_used{{{labels}}}"] = level.used
             levels[f"limit_size{{{labels}}}"] = level.limit
         total = merge(snapshots)

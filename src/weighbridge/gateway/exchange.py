@@ -526,14 +526,18 @@ class Exchange:
             if since_s > limits.first_byte_s:
                 self.time_out("first_byte", now)
         elif phase >= HELD and not self.first_token_s and not self.recorded:
-            if since_s > limits.first_token_s:
-                self.time_out("first_token", now)
-            elif phase == HELD and self.parts and now - self.head_s > HOLD_S:
-                out = self.release()
-                if out:
-                    self.begin(None, out)
+            self.await_token(now, limits.first_token_s)
         elif not self.paused and now - self.last_data_s > limits.stall_s:
             self.time_out("stall", now)
+
+    def await_token(self, now: float, first_token_s: float) -> None:
+        """A stream without a token yet: comments and roles are held a while, never for ever."""
+        if now - self.sent_s > first_token_s:
+            self.time_out("first_token", now)
+        elif self.phase == HELD and self.parts and now - self.head_s > HOLD_S:
+            out = self.release()
+            if out:
+                self.begin(None, out)
 
     # meter
 

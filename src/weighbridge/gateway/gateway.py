@@ -34,9 +34,9 @@ class Gateway:
         meter: Meter,
         metrics: Metrics,
         loop: asyncio.AbstractEventLoop,
+        *,
         random: Callable[[], float],
         boot: str,
-        *,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.setup = setup

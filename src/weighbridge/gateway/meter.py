@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from weighbridge.gateway.dialects.ask import TokenUsage
 from weighbridge.ledger.lines import AttemptLine, OpenLine, RequestLine
 from weighbridge.ledger.spool import encode_line
+from weighbridge.policy.types import Facts
 
 if TYPE_CHECKING:
     from weighbridge.gateway.access_log import AccessLog
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from weighbridge.ledger.spool import SpoolWriter
 
 NOTHING = TokenUsage()
+NO_FACTS = Facts("openai", "")
 NO_TOKENS_ENDPOINTS = ("count_tokens", "models")
 ANSWER_BYTES_PER_TOKEN = 8  # a JSON answer whose usage is missing: about half of it is text
 
@@ -47,83 +49,51 @@ class Meter:
 
     def open(self, x: Exchange) -> None:
         """A line for a request that has been open for a while, should it never be finished."""
-        live, facts, calls = x.live, x.facts, x.calls
+        live, facts, calls = x.live, x.facts or NO_FACTS, x.calls
         assert live is not None
         target = live.target
         line = OpenLine(
             request_id=x.request_id.decode(),
             started_at_us=int(x.at * 1e6),
             tenant=x.tenant,
-            target=target.name,
+            feature=facts.feature,
+            template=facts.template,
             provider=target.provider,
+            model_requested=facts.model or None,
+            model=target.model or facts.model or None,
+            target=target.name,
             data_class=x.data_class,
             key_id=None if x.key is None else x.key.id,
             rule=None if x.route is None else x.route.rule,
             policy_version=x.setup.policy.version,
             endpoint=x.endpoint,
+            streamed=x.ask is not None and x.ask.stream,
             attempts=0 if calls is None else calls.n_attempts,
+            price_state=_price_state(live, x.setup.pricer, facts.model),
             input_tokens_estimate=x.input_estimate,
+            service_tier=target.service_tier,
         )
-        if facts is not None:
-            line.feature, line.template = facts.feature, facts.template
-            line.model_requested, line.model = facts.model, target.model or facts.model
-            line.streamed = x.ask is not None and x.ask.stream
-            line.price_state = _price_state(live, x.setup.pricer, facts.model)
         self._write(encode_line(line))
 
     def finish(
         self, x: Exchange, status: str, error_type: str | None, usage: TokenUsage | None
     ) -> None:
         """Write the request down, settle its claims and count it."""
-        setup, live, facts, key = x.setup, x.live, x.facts, x.key
         now = x.gateway.now()
         if usage is None:
             usage = _without_usage(x, status)
-        calls = x.calls
-        attempts: tuple[Attempted, ...] = ()
-        if calls is not None and (calls.n_attempts > 1 or status != "ok"):
-            attempts = calls.attempt_log(now)
-        line = RequestLine(
-            request_id=x.request_id.decode(),
-            started_at_us=int(x.at * 1e6),
-            status=status,
-            price_state="priced",
-            http_status=x.told,
-            error_type=error_type,
-            tenant=x.tenant,
-            data_class=x.data_class,
-            key_id=None if key is None else key.id,
-            policy_version=setup.policy.version,
-            endpoint=x.endpoint,
-            uncached_input_tokens=usage.uncached_input_tokens,
-            cache_read_tokens=usage.cache_read_tokens,
-            cache_write_tokens=usage.cache_write_tokens,
-            output_tokens=usage.output_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            latency_s=round(now - x.arrived_s, 6),
-            estimated=usage.estimated,
-            prices_digest=setup.pricer.digest,
-        )
-        model = ""
-        if facts is not None:
-            line.feature, line.template = facts.feature, facts.template
-            line.model_requested = model = facts.model
-        if x.route is not None:
-            line.rule = x.route.rule
-        if x.reader is not None:
-            line.streamed = True
-        if x.first_token_s:
-            line.ttft_s = round(x.first_token_s - x.arrived_s, 6)
-        if x.queue_s:
-            line.queue_s = round(x.queue_s, 6)
+        line = _line(x, status, error_type, usage, now)
+        live, calls = x.live, x.calls
         pico_usd = 0
-        target_name = ""
         if live is not None and calls is not None and calls.n_attempts:
-            target = live.target
-            line.target = target_name = target.name
-            line.provider = target.provider
+            line.target = live.target.name
+            line.provider = live.target.provider
             line.attempts = calls.n_attempts
-            pico_usd = _price(line, x, live, usage, attempts)
+            if calls.n_attempts > 1 or status != "ok":
+                line.attempt_log = tuple(_attempt(a, x, line) for a in calls.attempt_log(now))
+            pico_usd = _price(line, x, live, usage)
+            if usage.response_id is not None and x.endpoint == "responses":
+                x.setup.homes.remember(usage.response_id, line.target)
         else:
             line.list_cost_pico_usd = 0
         encoded = encode_line(line)
@@ -132,9 +102,7 @@ class Meter:
             tokens = line.uncached_input_tokens + line.cache_read_tokens + line.cache_write_tokens
             x.grant.settle(tokens + line.output_tokens, pico_usd, now, x.gateway.wall())
             x.grant = None
-        if usage.response_id is not None and x.endpoint == "responses" and target_name:
-            setup.homes.remember(usage.response_id, target_name)
-        self._count(x, model, target_name, status, line, pico_usd)
+        self._count(line, pico_usd)
         if self.access_log is not None:
             self.access_log.write(encoded)
         if self.tracer is not None:
@@ -144,11 +112,10 @@ class Meter:
         if not self.spool.append(encoded):
             self.metrics.count("unrecorded_lines_total")
 
-    def _count(
-        self, x: Exchange, model: str, target: str, status: str, line: RequestLine, pico_usd: int
-    ) -> None:
-        outcome = status if status != "error" else line.error_type or "error"
-        series = self.metrics.series(model if target else "", target, outcome)
+    def _count(self, line: RequestLine, pico_usd: int) -> None:
+        outcome = line.status if line.error_type is None else line.error_type
+        target = line.target or ""
+        series = self.metrics.series(line.model_requested or "", target, outcome)
         series.n_requests += 1
         series.pico_usd += pico_usd
         tokens = series.tokens
@@ -161,7 +128,41 @@ class Meter:
             series.duration.observe(line.latency_s)
         if line.ttft_s is not None:
             series.ttft.observe(line.ttft_s)
-        self.metrics.charge(x.tenant, pico_usd)
+        self.metrics.charge(line.tenant, pico_usd)
+
+
+def _line(
+    x: Exchange, status: str, error_type: str | None, usage: TokenUsage, now: float
+) -> RequestLine:
+    setup, facts, key, route = x.setup, x.facts or NO_FACTS, x.key, x.route
+    return RequestLine(
+        request_id=x.request_id.decode(),
+        started_at_us=int(x.at * 1e6),
+        status=status,
+        price_state="priced",
+        http_status=x.told,
+        error_type=error_type,
+        tenant=x.tenant,
+        feature=facts.feature,
+        template=facts.template,
+        model_requested=facts.model or None,
+        data_class=x.data_class,
+        key_id=None if key is None else key.id,
+        rule=None if route is None else route.rule,
+        policy_version=setup.policy.version,
+        endpoint=x.endpoint,
+        streamed=x.reader is not None,
+        uncached_input_tokens=usage.uncached_input_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        latency_s=round(now - x.arrived_s, 6),
+        ttft_s=round(x.first_token_s - x.arrived_s, 6) if x.first_token_s else None,
+        queue_s=x.queue_s,
+        estimated=usage.estimated,
+        prices_digest=setup.pricer.digest,
+    )
 
 
 def _without_usage(x: Exchange, status: str) -> TokenUsage:
@@ -188,27 +189,19 @@ def _price_state(live: Live, pricer: Pricer, model: str) -> str:
     return "unpriced" if pricer.lookup(target.provider, name) is None else "priced"
 
 
-def _price(
-    line: RequestLine, x: Exchange, live: Live, usage: TokenUsage, attempts: tuple[Attempted, ...]
-) -> int:
+def _price(line: RequestLine, x: Exchange, live: Live, usage: TokenUsage) -> int:
     """Fill in model, tier and cost of a request that was sent; answers the cost [10^-12 USD]."""
-    target, pricer, ask = live.target, x.setup.pricer, x.ask
-    asked = target.model or (ask.model if ask is not None else "")
-    line.model = usage.model or asked or None
+    target, pricer = live.target, x.setup.pricer
+    asked = target.model or line.model_requested
+    line.model = usage.model or asked
     line.service_tier = usage.service_tier or target.service_tier
-    if attempts:
-        line.attempt_log = tuple(_attempt_line(a, x, line) for a in attempts)
+    lost = _lost(line) if line.attempt_log else 0
     if target.self_hosted is not None:
         line.price_state = "self_hosted"
-        return _lost(line)
-    prices = None
-    if target.price_model is not None:
-        prices = pricer.lookup(target.provider, target.price_model)
-    elif asked:
-        if usage.model is not None:
-            prices = pricer.lookup(target.provider, usage.model)
-        if prices is None:
-            prices = pricer.lookup(target.provider, asked)
+        return lost
+    prices = pricer.lookup(target.provider, target.price_model or line.model or "")
+    if prices is None and asked is not None:  # an answer may name a version that no list has
+        prices = pricer.lookup(target.provider, asked)
     cost = None
     if prices is not None:
         cost = pricer.cost_pico_usd(
@@ -222,9 +215,9 @@ def _price(
         )
     if cost is None:
         line.price_state = "unpriced"
-        return _lost(line)
-    line.list_cost_pico_usd = cost + _lost(line)
-    return line.list_cost_pico_usd
+        return lost
+    line.list_cost_pico_usd = cost + lost
+    return cost + lost
 
 
 def _lost(line: RequestLine) -> int:
@@ -232,7 +225,7 @@ def _lost(line: RequestLine) -> int:
     return sum(attempt.list_cost_pico_usd or 0 for attempt in line.attempt_log)
 
 
-def _attempt_line(attempt: Attempted, x: Exchange, line: RequestLine) -> AttemptLine:
+def _attempt(attempt: Attempted, x: Exchange, line: RequestLine) -> AttemptLine:
     """One attempt; of one that failed after the provider took it, the input is billed for sure."""
     cost = None
     is_lost = attempt.error_type is not None and attempt.may_be_billed and attempt.http_status < 400

@@ -171,7 +171,7 @@ def exposition(metrics: Metrics, states: Mapping[str, Mapping[str, float]] | Non
     for name, by_target in (states or {}).items():
         lines.append(f"# TYPE {_NAME}_{name} gauge")
         lines += [
-            f"{_NAME}_{name}{{target={_quoted(target)}}} {_number(value)}"
+            f"{_NAME}_{name}{{target={quoted(target)}}} {_number(value)}"
             for target, value in by_target.items()
         ]
     return "\n".join(lines) + "\n"
@@ -179,9 +179,7 @@ def exposition(metrics: Metrics, states: Mapping[str, Mapping[str, float]] | Non
 
 def _labels(labels: Labels) -> str:
     model, target, outcome = labels
-    return (
-        f"gen_ai_request_model={_quoted(model)},target={_quoted(target)},outcome={_quoted(outcome)}"
-    )
+    return f"gen_ai_request_model={quoted(model)},target={quoted(target)},outcome={quoted(outcome)}"
 
 
 def _requests(lines: list[str], metrics: Metrics) -> None:
@@ -224,9 +222,7 @@ def _tenants(lines: list[str], metrics: Metrics) -> None:
         lines.append(f"# TYPE {_NAME}_tenant_{name}_total counter")
         for tenant, counts in metrics._tenants.items():
             value = counts[index] if scale == 1 else counts[index] / scale
-            lines.append(
-                f"{_NAME}_tenant_{name}_total{{tenant={_quoted(tenant)}}} {_number(value)}"
-            )
+            lines.append(f"{_NAME}_tenant_{name}_total{{tenant={quoted(tenant)}}} {_number(value)}")
 
 
 def _plain(lines: list[str], values: Mapping[str, float], kind: str) -> None:
@@ -243,6 +239,7 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else repr(float(value))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A label's value, escaped."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'

@@ -118,7 +118,7 @@ def admit(x: Exchange) -> Outcome:
         return UNRECORDED
     if facts is None:  # a path that passes through: its target is chosen, it claims no tokens
         return None
-    if x.key is not None:
+    if x.key is not None and x.key.models:
         refusal = model_refusal(x.key, facts.model)
         if refusal is not None:
             return refusal
@@ -127,13 +127,17 @@ def admit(x: Exchange) -> Outcome:
         return Refusal(setup.status_of(route), route.reason, route.message)
     assert isinstance(route, Route)
     x.route = route
-    if setup.admission is None:
-        return None
-    ask = x.ask
+    return None if setup.admission is None else claim(x, facts, route)
+
+
+def claim(x: Exchange, facts: Facts, route: Route) -> Outcome:
+    """Reserve the most that the request can take; it is settled when it is written down."""
+    setup, ask = x.setup, x.ask
     assert ask is not None
+    assert setup.admission is not None
     tokens, pico_usd = setup.most(ask, route, x.at)
-    claim = Claim(x.key, x.tenant, facts.feature, facts.model, tokens, pico_usd)
-    outcome = setup.admission.admit(claim, x.arrived_s, x.at, x.admitted)
+    wanted = Claim(x.key, x.tenant, facts.feature, facts.model, tokens, pico_usd)
+    outcome = setup.admission.admit(wanted, x.arrived_s, x.at, x.admitted)
     if outcome is None:
         return WAITING
     if type(outcome) is Refusal:

@@ -33,7 +33,7 @@ class Probe:
         self._attempt = pool.send(b"GET", path, [(b"accept", b"*/*"), *headers], b"", self)
         self._timer = loop.call_later(timeout_s, self._give_up)
 
-    def on_head(self, status: int, headers: Headers) -> None:
+    def on_head(self, status: int, headers: Headers) -> None:  # noqa: ARG002  # the wire's words
         """The head of an answer."""
         self._status = status
 
@@ -49,7 +49,7 @@ class Probe:
         """The answer is complete."""
         self._finish(self._status, b"".join(self._parts))
 
-    def on_fault(self, fault: Fault, detail: str) -> None:
+    def on_fault(self, fault: Fault, detail: str) -> None:  # noqa: ARG002  # the wire's words
         """No answer."""
         self._finish(0, b"")
 

@@ -15,14 +15,14 @@ class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Base: a key that is not known is a mistake."""
 
 
-class TlsSettings(Strict):
+class TlsSettings(Strict, frozen=True):
     """TLS towards clients; the usual place for it is the load balancer in front."""
 
     cert_file: str
     key_file: str
 
 
-class AdminSettings(Strict):
+class AdminSettings(Strict, frozen=True):
     """Admin API and metrics: a port of their own, on loopback unless told otherwise."""
 
     listen: str = "127.0.0.1:9090"
@@ -30,7 +30,7 @@ class AdminSettings(Strict):
     open_metrics: bool = True  # /metrics, /healthz and /readyz without the key
 
 
-class HttpSettings(Strict):
+class HttpSettings(Strict, frozen=True):
     """Limits on what clients send and how fast."""
 
     max_body_mib: int = 32
@@ -43,7 +43,7 @@ class HttpSettings(Strict):
     max_connections: int = 20_000
 
 
-class RetryWords(Strict):
+class RetryWords(Strict, frozen=True):
     """How often and for how long a request is tried."""
 
     max_attempts: int = 3
@@ -54,7 +54,7 @@ class RetryWords(Strict):
     budget_frac: float = 0.1
 
 
-class IdentifySettings(Strict):
+class IdentifySettings(Strict, frozen=True):
     """Where feature and template come from when no header names them."""
 
     fingerprint: bool = True
@@ -62,7 +62,7 @@ class IdentifySettings(Strict):
     body_metadata: bool = True  # OpenAI `metadata`/`user`, and tags of LiteLLM and Helicone clients
 
 
-class SpoolSettings(Strict):
+class SpoolSettings(Strict, frozen=True):
     """Where every request is written down, and what happens when it cannot be."""
 
     path: str = "spool"
@@ -72,7 +72,7 @@ class SpoolSettings(Strict):
     segment_s: float = 300.0
 
 
-class LimitWords(Strict):
+class LimitWords(Strict, frozen=True):
     """One limit; `name` may be `*`, an allowance for each name of its own."""
 
     scope: Literal["key", "tenant", "feature", "model"]
@@ -82,7 +82,7 @@ class LimitWords(Strict):
     concurrency: int | None = None
 
 
-class BudgetWords(Strict):
+class BudgetWords(Strict, frozen=True):
     """One budget in US dollars a UTC day or month."""
 
     scope: Literal["key", "tenant", "feature", "model"]
@@ -92,7 +92,7 @@ class BudgetWords(Strict):
     kind: Literal["soft", "hard"] = "hard"
 
 
-class SharedSettings(Strict):
+class SharedSettings(Strict, frozen=True):
     """How replicas share limits and budgets, when `state` is a Redis or Valkey server."""
 
     prefix: str = "weighbridge"
@@ -102,14 +102,14 @@ class SharedSettings(Strict):
     )
 
 
-class OtlpSettings(Strict):
+class OtlpSettings(Strict, frozen=True):
     """Optional traces; a span costs about as much as the rest of a request."""
 
     endpoint: str
     sample_frac: float = 1.0
 
 
-class Settings(Strict):
+class Settings(Strict, frozen=True):
     """Everything in the file besides targets, models, rules and data classes."""
 
     version: Literal[1] = 1

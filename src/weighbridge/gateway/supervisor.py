@@ -60,9 +60,10 @@ class Supervisor:
             self._say(f"weighbridge: worker {index} ended with {code}; again in {wait_s:g} s")
             try:
                 await asyncio.wait_for(self._stopping.wait(), wait_s)
-                return 0
             except TimeoutError:
                 wait_s = min(2 * wait_s, MOST_WAIT_S)
+            else:
+                return 0
 
     async def _ended(self, child: asyncio.subprocess.Process) -> int:
         ended = asyncio.create_task(child.wait())

@@ -1,4 +1,4 @@
-"""What is asked of targets beside requests: health, engine metrics; and what fleets cost by time."""
+"""What targets are asked beside requests (health, engine metrics), and what fleets cost by time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIMEOUT_S = 2.0
 
 
 class Watcher:
-    """Asks every target of the current setup; only one process of a machine writes what it hears."""
+    """Asks every target of the current setup; one process of a machine writes what it hears."""
 
     def __init__(self, gateway: Gateway, *, writes: bool) -> None:
         self._gateway = gateway

@@ -17,7 +17,7 @@ import msgspec
 from weighbridge.catalog.prices import compile_prices
 from weighbridge.gateway.access_log import AccessLog
 from weighbridge.gateway.admin import Admin
-from weighbridge.gateway.admission.build import build_admission
+from weighbridge.gateway.admission.build import AnyAdmission, State, build_admission
 from weighbridge.gateway.admission.local import LocalAdmission
 from weighbridge.gateway.config import Config
 from weighbridge.gateway.gateway import Gateway
@@ -31,7 +31,10 @@ from weighbridge.gateway.metrics import Metrics
 from weighbridge.gateway.observing import observed
 from weighbridge.gateway.reloading import Reloader
 from weighbridge.gateway.setup import Parts, Setup, set_up
-from weighbridge.gateway.upkeep import Compactor, SpoolKeeper, read_json, write_whole
+from weighbridge.gateway.shared.bank import TICK_S
+from weighbridge.gateway.shared.leased import LeasedAdmission
+from weighbridge.gateway.spending import SpendKeeper
+from weighbridge.gateway.upkeep import Compactor, SpoolKeeper, write_whole
 from weighbridge.gateway.watching import Watcher
 from weighbridge.gateway.wire.limits import WireLimits
 from weighbridge.gateway.wire.pool import UpstreamPool
@@ -44,6 +47,7 @@ from weighbridge.policy.types import Target
 
 MIB, KIB = 1024 * 1024, 1024
 SNAPSHOT_S = 1.0
+GIVE_BACK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +95,10 @@ class Worker:
             self.meter,
             self.metrics,
             self.loop,
-            random.random,
-            os.urandom(5).hex(),
+            random=random.random,
+            boot=os.urandom(5).hex(),
         )
+        self.spend = self._spend_keeper()
         self._restore_spend()
         self.keeper = SpoolKeeper(self.spool, settings.spool.sync_s, self._flush_log)
         self.reloader = Reloader(self._watched, self._apply, self.tell, self.loop)
@@ -101,7 +106,7 @@ class Worker:
         self.watcher = Watcher(self.gateway, writes=options.worker == 0)
         self.admin = Admin(self)
         self.compactor = self._compactor()
-        self._snapshots: asyncio.TimerHandle | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
 
     # parts
 
@@ -156,17 +161,18 @@ class Worker:
             return "memory"
         return f"file:{self.state / 'shared'}"
 
-    def _admission(self) -> LocalAdmission:
-        config = self.config
-        return build_admission(
-            config.limits,
-            config.budgets,
-            self._state_words(),
-            worker=self._options.worker,
-            n_workers=self._options.n_workers,
-            loop=self.loop,
-            on_event=self.tell,
+    def _admission(self) -> AnyAdmission:
+        config, options = self.config, self._options
+        shared = config.settings.shared
+        state = State(
+            url=self._state_words(),
+            worker=options.worker,
+            n_workers=options.n_workers,
+            n_replicas=shared.expected_replicas,
+            timeout_s=shared.timeout_ms / 1000.0,
+            prefix=shared.prefix,
         )
+        return build_admission(config.limits, config.budgets, state, self.loop, self.tell)
 
     def _parts(self) -> Parts:
         config = self.config
@@ -252,27 +258,35 @@ class Worker:
 
     # spend over restarts
 
+    def _spend_keeper(self) -> SpendKeeper | None:
+        if not isinstance(self.admission, LocalAdmission) or self._options.observe:
+            return None
+        return SpendKeeper(self.state / "spend.json", self.admission)
+
     def _restore_spend(self) -> None:
-        path = self.state / f"spend-{self._options.worker}.json"
-        saved = read_json(path)
-        if saved is None or self._state_words() != "memory":
-            return
-        self.admission.restore(saved)
+        if self.spend is not None:
+            setup = self.gateway.setup
+            self.spend.restore(self.spool.folder, setup.keys, setup.pricer)
 
     def _snapshot(self) -> None:
-        self._snapshots = self.loop.call_later(SNAPSHOT_S, self._snapshot)
-        worker = self._options.worker
+        self._timers["snapshot"] = self.loop.call_later(SNAPSHOT_S, self._snapshot)
         try:
-            if self._state_words() == "memory":
-                spend = self.admission.snapshot(time.time())
-                write_whole(self.state / f"spend-{worker}.json", msgspec.json.encode(spend))
+            if self.spend is not None:
+                self.spend.save(self.spool, time.time())
             if self._options.n_workers > 1:
                 counters = msgspec.json.encode(self.admin.own_snapshot())
-                write_whole(self.state / f"metrics-{worker}.json", counters)
+                write_whole(self.state / f"metrics-{self.worker}.json", counters)
         except OSError as error:
             self.metrics.count("state_write_failures_total")
             if self.metrics.counters["state_write_failures_total"] == 1:
                 self.tell("state_not_saved", str(error))
+
+    def _settle_accounts(self) -> None:
+        """Leases of shared limits are renewed and given back."""
+        admission = self.admission
+        assert isinstance(admission, LeasedAdmission)
+        self._timers["leases"] = self.loop.call_later(TICK_S, self._settle_accounts)
+        admission.tick(time.monotonic(), time.time())
 
     # life
 
@@ -302,6 +316,8 @@ class Worker:
         if self.compactor is not None:
             self.compactor.start()
         self._snapshot()
+        if isinstance(self.admission, LeasedAdmission):
+            self._settle_accounts()
 
     def _tls(self) -> ssl.SSLContext | None:
         words = self.config.settings.tls
@@ -321,9 +337,10 @@ class Worker:
         self.gateway.stop()
         self.reloader.stop()
         self.watcher.stop()
-        if self._snapshots is not None:
-            self._snapshot()
-            self._snapshots.cancel()
+        self._snapshot()
+        for timer in self._timers.values():
+            timer.cancel()
+        await self._give_back()
         await self.admin.stop()
         for live in self.gateway.setup.live.values():
             live.pool.close()
@@ -332,6 +349,15 @@ class Worker:
             await self.compactor.stop()
         self._flush_log()
         return n_cut
+
+    async def _give_back(self) -> None:
+        """Leases that are not in use go back, so that others need not wait for them to expire."""
+        admission = self.admission
+        if isinstance(admission, LeasedAdmission):
+            admission.close(time.monotonic(), time.time())
+            if not admission.bank.is_immediate:
+                await asyncio.sleep(GIVE_BACK_S)
+            admission.bank.close()
 
     async def run(self, started: Callable[[], None] = lambda: None) -> int:
         """Serve until SIGTERM or SIGINT, then drain."""

@@ -142,6 +142,11 @@ class SpoolWriter:
         """The segment that is appended to now."""
         return None if self._segment is None else self._segment.path
 
+    @property
+    def n_segment_bytes(self) -> int:
+        """How much of it is written, as far as its lines are whole."""
+        return 0 if self._segment is None else self._segment.n_bytes
+
     def append(self, line: bytes) -> bool:
         """Record one encoded line; False where it could not be, which is counted."""
         with self._lock:

@@ -109,10 +109,10 @@ def interrupted(line: OpenLine, cost_pico_usd: CostOfInput = _no_cost) -> Reques
     )
 
 
-def read_segment(path: Path) -> SegmentLines:
+def read_segment(path: Path, from_byte: int = 0) -> SegmentLines:
     """Every line of a segment that can be read; what a crash tore is skipped and counted."""
     found = SegmentLines(path, writer_of(path))
-    for raw in path.read_bytes().split(b"\n"):
+    for raw in path.read_bytes()[from_byte:].split(b"\n"):
         text = raw.strip(b"\0 \r")  # a power cut may leave a run of zeros
         if not text:
             found.n_skipped += bool(raw)
