@@ -48,6 +48,7 @@ from weighbridge.ledger.spool_reader import (
 )
 from weighbridge.units import InputError
 from weighbridge.usage.fleet_hours import engine_table, fleet_table
+from weighbridge.usage.merging import merge_small
 from weighbridge.usage.pending import Pending
 from weighbridge.usage.spool_rows import Sorted, request_table, sort_out
 from weighbridge.usage.store import (
@@ -123,7 +124,11 @@ def compact(
         if not batches:
             run.store([], frozenset())
         forget_dead(spool)
-        return run.result()
+        result = run.result()
+        if result.n_segments:
+            left = frozenset(path.name for path in segments(spool, CLOSED))
+            merge_small(ledger, SOURCE, now=now, spooled=left)
+        return result
 
 
 @contextmanager
