@@ -23,6 +23,7 @@ TICK_S = 0.25
 LEASE_PARTS = 16
 # Amounts are 64-bit integers of 10^-12 dollars in a file, exact doubles of 10^-9 in Redis.
 MAX_USD = 9_000_000
+PICO_PER_NANO = 1000
 
 
 class Draw(NamedTuple):

@@ -10,7 +10,15 @@ from weighbridge.gateway.limits import (
     out_of_slots,
     out_of_tokens,
 )
-from weighbridge.gateway.shared.bank import LEASE_PARTS, MONEY, RATE, SLOTS, Answer, Draw
+from weighbridge.gateway.shared.bank import (
+    LEASE_PARTS,
+    MONEY,
+    PICO_PER_NANO,
+    RATE,
+    SLOTS,
+    Answer,
+    Draw,
+)
 
 # For so long a process believes a bank that said "empty", instead of asking for every request.
 DRY_S = 0.05
@@ -242,6 +250,11 @@ class MoneyLease(Lease):
         self.level = float(max(self.capacity - self.total, 0))
         self.away_left = -1
         self.dry_until_s = 0.0
+
+    def ebb(self) -> int:
+        """Fit the batch to the last tick's use; what goes back, in units that any bank knows."""
+        surplus = super().ebb()
+        return surplus - surplus % PICO_PER_NANO
 
     def turn(self, at: float) -> Draw:
         """Go to the period of `at`; the last word on the one that is left."""

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.gateway.budgets import THRESHOLD_FRACS
-from weighbridge.gateway.shared.bank import MONEY, Answer, Done, Draw, Purse
+from weighbridge.gateway.shared.bank import MONEY, PICO_PER_NANO, Answer, Done, Draw, Purse
 from weighbridge.gateway.shared.redis_script import SCRIPT
 from weighbridge.units import InputError
 
@@ -23,7 +23,6 @@ HOLD_S = 30.0
 # Money of a period is kept for this long after its end.
 _AFTER_PERIOD_S = 2 * 86_400.0
 _SLOTS_TTL_S = 2 * HOLD_S
-_PICO_PER_NANO = 1000
 
 
 class RedisBank:
@@ -114,14 +113,14 @@ def _arguments(draw: Draw, at: float) -> list[str | int]:
         return [draw.kind, draw.capacity, rate, draw.want, draw.give, draw.keep, 0, 0, ttl_s]
     ttl_s = int(max(draw.ends_at - at, 0.0) + _AFTER_PERIOD_S)
     # Holds and wishes are rounded up and spend down: the rest of it is told when it is whole.
-    want, keep = -(-draw.want // _PICO_PER_NANO), -(-draw.keep // _PICO_PER_NANO)
-    capacity = draw.capacity // _PICO_PER_NANO
-    spent, floor = draw.spent // _PICO_PER_NANO, draw.floor // _PICO_PER_NANO
+    want, keep = -(-draw.want // PICO_PER_NANO), -(-draw.keep // PICO_PER_NANO)
+    capacity = draw.capacity // PICO_PER_NANO
+    spent, floor = draw.spent // PICO_PER_NANO, draw.floor // PICO_PER_NANO
     return [draw.kind, capacity, "0", want, 0, keep, spent, floor, ttl_s]
 
 
 def _answer(draw: Draw, reply: list[Any]) -> Answer:
-    factor = _PICO_PER_NANO if draw.kind == MONEY else 1
+    factor = PICO_PER_NANO if draw.kind == MONEY else 1
     granted, level, total, held = (float(text) for text in reply[:4])
     return Answer(
         int(granted) * factor,
