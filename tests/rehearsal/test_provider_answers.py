@@ -6,11 +6,13 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from weighbridge.rehearsal.provider import Provider
+from weighbridge.rehearsal.provider_bill import Bill
+from weighbridge.rehearsal.provider_engine import EngineSays, Load, engine_metrics
 from weighbridge.rehearsal.provider_limits import Bucket, KeyLimits, duration
 from weighbridge.rehearsal.provider_schema import SchemaExample
 from weighbridge.rehearsal.provider_settings import Limits, Settings
@@ -18,9 +20,9 @@ from weighbridge.rehearsal.provider_settings import Limits, Settings
 CHAT = "/v1/chat/completions"
 
 
-def _ask(client: Any, path: str, body: Any, settings: Settings, **headers: str) -> Any:
+def _ask(client: Any, path: str, body: Any, told: Settings, **headers: str) -> Any:
     async def scene() -> None:
-        async with Provider(settings) as p:
+        async with Provider(told) as p:
             found.append(await client.ask(p.url, path, body, **headers))
 
     found: list[Any] = []
@@ -232,6 +234,18 @@ def test_engine_metrics_are_vllms_and_can_be_set(client: Any) -> None:
     client.run(scene)
 
 
+def test_other_engines_figures_have_their_own_names(client: Any) -> None:
+    says = EngineSays(running=3, waiting=9, kv_usage_frac=0.97)
+    sglang, llama = (
+        engine_metrics(engine, says, Load(), 1000, Bill(1)).decode()
+        for engine in ("sglang", "llama.cpp")
+    )
+    assert 'sglang:num_queue_reqs{model_name="rehearsal"} 9.0' in sglang
+    assert 'sglang:token_usage{model_name="rehearsal"} 0.97' in sglang
+    assert "\nllamacpp:requests_deferred 9.0\n" in llama
+    assert "0.97" not in llama
+
+
 def test_requests_beyond_the_slots_wait_and_are_seen_waiting(client: Any) -> None:
     async def scene() -> None:
         async with Provider(Settings(speed=0, n_slots=1)) as p:
@@ -246,6 +260,47 @@ def test_requests_beyond_the_slots_wait_and_are_seen_waiting(client: Any) -> Non
             assert (await waits.read_to_end()).parsed()[0] == 200
 
     client.run(scene)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["content", "role", "function", "type", "name", "schema", "format"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
+FIELDS = (
+    "messages",
+    "prompt",
+    "input",
+    "n",
+    "max_tokens",
+    "tools",
+    "tool_choice",
+    "stream",
+    "stream_options",
+    "response_format",
+    "text",
+    "dimensions",
+    "service_tier",
+)
+
+
+@given(
+    path=st.sampled_from(
+        [CHAT, "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages"]
+    ),
+    body=st.dictionaries(st.sampled_from(FIELDS), JSON_VALUES, max_size=6),
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_asked_gets_an_answer(client: Any, path: str, body: dict[str, Any]) -> None:
+    got = _ask(client, path, {"model": "m", **body}, Settings(speed=0, embedding_dimensions=2))
+    assert got.parsed()[0] in (200, 400)
 
 
 SCHEMAS = [

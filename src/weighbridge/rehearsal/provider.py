@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from weighbridge.rehearsal import provider_openai as openai
 from weighbridge.rehearsal.provider_admin import administer
 from weighbridge.rehearsal.provider_bill import Bill, BillLine
 from weighbridge.rehearsal.provider_call import Call, answer_id, decoded, endpoint_of
-from weighbridge.rehearsal.provider_engine import EngineSays, Load, vllm_metrics
+from weighbridge.rehearsal.provider_engine import EngineSays, Load, engine_metrics
 from weighbridge.rehearsal.provider_exchange import JSON, Exchange
 from weighbridge.rehearsal.provider_faults import FaultBoard
 from weighbridge.rehearsal.provider_limits import KeyLimits
@@ -110,10 +111,18 @@ class Provider:
             self.settings.host,
             self.settings.port,
             backlog=4096,
+            ssl=self._tls(),
         )
         port = self._server.sockets[0].getsockname()[1]
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
-        self.url = f"http://{host}:{port}"
+        self.url = f"{'https' if self.settings.tls_cert else 'http'}://{host}:{port}"
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.settings.tls_cert is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.settings.tls_cert, self.settings.tls_key)
+        return context
 
     async def stop(self) -> None:
         """Stop listening, and drop what is open."""
@@ -185,13 +194,16 @@ class Provider:
                 self._stats.n_in_flight -= 1
 
     def _engine(self, connection: Connection, path: str) -> None:
-        if not self.says.healthy or not self.settings.engine:
-            connection.whole(503 if self.settings.engine else 404, [], b"")
+        engine = self.settings.engine
+        if engine is None:
+            connection.whole(404, [], b"")
+        elif not self.says.healthy:
+            connection.whole(503, [], b"")
         elif path == "/health":
             connection.whole(200, [], b"")
         else:
             capacity = self.settings.kv_capacity_tokens
-            text = vllm_metrics(self.says, self._load, capacity, self._bill)
+            text = engine_metrics(engine, self.says, self._load, capacity, self._bill)
             kind = ("content-type", "text/plain; version=0.0.4; charset=utf-8")
             connection.whole(200, [kind], text)
 
@@ -231,18 +243,25 @@ class Provider:
             client_request_id=received.headers.get("x-request-id"),
             model=str(body.get("model")),
             endpoint=endpoint,
-            streamed=bool(body.get("stream")),
         )
-        checked(endpoint, body)
-        call.model = self._model(str(body["model"]))
-        plan = self._planner.plan(endpoint, body, call.model, f"-{call.number}")
-        call.line.id = answer_id(plan)
+        plan = self._planned(call, endpoint, body)
+        call.line.id, call.line.streamed = answer_id(plan), plan.stream
         call.plan = plan
         fault = self._fault(call)
         self._refuse_by_fault(call, fault)
         self._admit(call)
         self._remember(plan, body)
         await self._carry_out(call, plan, fault)
+
+    def _planned(self, call: Call, endpoint: Endpoint, body: dict[str, Any]) -> Plan:
+        """The plan of a request; what makes no sense is refused, as a provider's schema would."""
+        try:
+            checked(endpoint, body)
+            call.model = self._model(str(body["model"]))
+            return self._planner.plan(endpoint, body, call.model, f"-{call.number}")
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as bad:
+            text = "The body of your request has values of the wrong kind."
+            raise RefusedError(400, "invalid_request_error", text) from bad
 
     async def _carry_out(self, call: Call, plan: Plan, fault: Fault | None) -> None:
         """Run a plan when its turn has come, and put it on the bill."""

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from weighbridge.rehearsal.provider_bill import Bill
+from weighbridge.rehearsal.provider_settings import Engine
 
 
 class EngineSays(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,26 +27,65 @@ class Load(msgspec.Struct):
     kv_tokens: int = 0
 
 
-def vllm_metrics(says: EngineSays, load: Load, kv_capacity_tokens: int, bill: Bill) -> bytes:
-    """The metrics of a vLLM engine, in Prometheus' text format."""
-    used = load.kv_tokens / kv_capacity_tokens
-    gauges = {
-        "num_requests_running": _either(says.running, load.n_running),
-        "num_requests_waiting": _either(says.waiting, load.n_waiting),
-        "kv_cache_usage_perc": _either(says.kv_usage_frac, min(used, 1.0)),
-    }
-    total = bill.total
+class _Names(msgspec.Struct, frozen=True):
+    """What an engine calls its figures; None: it does not tell."""
+
+    running: str
+    waiting: str
+    kv_usage: str | None
+    prompt_tokens: str
+    generated_tokens: str
+
+
+NAMES: dict[Engine, _Names] = {
+    "vllm": _Names(
+        "vllm:num_requests_running",
+        "vllm:num_requests_waiting",
+        "vllm:kv_cache_usage_perc",
+        "vllm:prompt_tokens_total",
+        "vllm:generation_tokens_total",
+    ),
+    "sglang": _Names(
+        "sglang:num_running_reqs",
+        "sglang:num_queue_reqs",
+        "sglang:token_usage",
+        "sglang:prompt_tokens_total",
+        "sglang:generation_tokens_total",
+    ),
+    "llama.cpp": _Names(
+        "llamacpp:requests_processing",
+        "llamacpp:requests_deferred",
+        None,
+        "llamacpp:prompt_tokens_total",
+        "llamacpp:tokens_predicted_total",
+    ),
+}
+LABELS: dict[Engine, str] = {
+    "vllm": '{engine="0",model_name="rehearsal"}',
+    "sglang": '{model_name="rehearsal"}',
+    "llama.cpp": "",
+}
+
+
+def engine_metrics(
+    engine: Engine, says: EngineSays, load: Load, kv_capacity_tokens: int, bill: Bill
+) -> bytes:
+    """The metrics of an engine, in Prometheus' text format."""
+    names, total = NAMES[engine], bill.total
+    used = min(load.kv_tokens / kv_capacity_tokens, 1.0)
     read = total["uncached_input_tokens"] + total["cache_read_tokens"] + total["cache_write_tokens"]
-    counters = {
-        "prompt_tokens_total": read,
-        "generation_tokens_total": total["output_tokens"],
-        "request_success_total": total["n_requests"],
-    }
+    figures = (
+        (names.running, "gauge", _either(says.running, load.n_running)),
+        (names.waiting, "gauge", _either(says.waiting, load.n_waiting)),
+        (names.kv_usage, "gauge", _either(says.kv_usage_frac, used)),
+        (names.prompt_tokens, "counter", read),
+        (names.generated_tokens, "counter", total["output_tokens"]),
+    )
     lines = []
-    for kind, figures in (("gauge", gauges), ("counter", counters)):
-        for name, value in figures.items():
-            lines.append(f"# HELP vllm:{name} Of a stand-in.\n# TYPE vllm:{name} {kind}")
-            lines.append(f'vllm:{name}{{engine="0",model_name="rehearsal"}} {float(value)}')
+    for name, kind, value in figures:
+        if name is not None:
+            lines.append(f"# HELP {name} Of a stand-in.\n# TYPE {name} {kind}")
+            lines.append(f"{name}{LABELS[engine]} {float(value)}")
     return ("\n".join(lines) + "\n").encode()
 
 

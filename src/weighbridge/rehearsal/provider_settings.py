@@ -34,6 +34,7 @@ FaultName = Literal[
     "comments_only",
     "role_only",
 ]
+Engine = Literal["vllm", "sglang", "llama.cpp"]
 FAULT_NAMES: tuple[str, ...] = get_args(FaultName)
 PICO_PER_USD = 10**12
 PICO_USD_PER_USD_PER_MTOK = 10**6  # a dollar a million tokens, in 10^-12 dollars a token
@@ -135,7 +136,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     events_per_write: int = 1  # several events in one packet
     bytes_per_write: int = 0  # events cut across writes; 0: never
     n_slots: int | None = None  # requests that run at once; more wait, as in a self-hosted engine
-    engine: bool = True  # /metrics as a vLLM engine has it
+    engine: Engine | None = "vllm"  # whose metrics stand at /metrics
+    tls_cert: str | None = None  # PEM files; with both, https is spoken
+    tls_key: str | None = None
     kv_capacity_tokens: int = 200_000
     n_requests_kept: int = 0  # so many of the last requests can be read back, bodies included
     n_bill_lines_kept: int = 1_000_000  # totals stay exact beyond
@@ -145,6 +148,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         names = [model.name for model in self.models]
         if len(set(names)) != len(names):
             raise ValueError("a model is listed twice")
+        if (self.tls_cert is None) is not (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key are given together or not at all")
         if self.n_slots is not None and self.n_slots < 1:
             raise ValueError("n_slots is below 1")
         if self.speed < 0 or self.events_per_write < 1 or self.bytes_per_write < 0:
