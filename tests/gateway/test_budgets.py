@@ -231,3 +231,11 @@ def test_periods_meet_without_gap_over_years(year: int) -> None:
 def test_a_budget_that_cannot_hold_is_refused(budget: Budget, told: str) -> None:
     with pytest.raises(InputError, match=told):
         admission(budget)
+
+
+def test_a_budget_that_turns_hard_by_reload_knows_what_was_spent() -> None:
+    gate = admission(Budget("tenant", "acme", "10", "day", "soft"))
+    spend(gate, 8)
+    gate.reconfigure([], [Budget("tenant", "acme", "10", "day", "hard")])
+    refused(gate.admit(claim(3), 0.0, NOON))
+    spend(gate, 2)

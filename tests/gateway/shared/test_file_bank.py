@@ -318,3 +318,15 @@ def test_what_a_killed_process_held_comes_back_without_being_told(tmp_path: Path
     other.go()
     assert other.read() == "100"
     other.end()
+
+
+def test_a_budget_that_turns_hard_by_reload_knows_what_was_spent(make: Make) -> None:
+    gate, other = (make(n, Budget("tenant", "acme", "0.1", "day", "soft")) for n in range(2))
+    for grant in grants([gate, other], 8):
+        grant.settle(10, 10**10, 0.0, AT)
+    for one in (gate, other, gate, other):
+        one.tick(0.0, AT)
+    grants([gate], 1)[0].settle(10, 0, 0.0, AT)
+    gate.tick(0.0, AT)
+    gate.reconfigure([], [Budget("tenant", "acme", "0.1", "day", "hard")])
+    assert len(grants([gate], 10)) == 2

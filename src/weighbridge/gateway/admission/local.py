@@ -75,8 +75,12 @@ class LocalAdmission:
     """Limits and budgets of one process.
 
     Nothing is taken unless all of a claim fits. `on_event` hears once a period of each threshold
-    that a budget passes.
+    that a budget passes. Spend is gone with the process: restore a snapshot, and replay what came
+    after it.
     """
+
+    keeps_spend = False
+    is_degraded = False
 
     def __init__(
         self,
@@ -157,6 +161,12 @@ class LocalAdmission:
         self._book.restore(snapshot)
         return snapshot.get("mark")
 
+    def tick(self, now: float, at: float) -> None:
+        """Nothing to settle with anyone; as of shared state."""
+
+    def close(self, now: float, at: float) -> None:
+        """Nothing to give back; as of shared state."""
+
     def levels(self, now: float, max_names: int = 200) -> list[Level]:
         """How much is used, of named limits first and of at most so many names."""
         found: list[Level] = []
@@ -182,7 +192,9 @@ class LocalAdmission:
             self.on_event("budget_threshold", words)
 
     def _new_purse(self, budget: Budget, at: float) -> Purse:
-        return Purse(budget, at, self._book.of(budget), self.threshold_fracs)
+        return Purse(
+            budget, at, self._book.of(budget, self._standings.purses), self.threshold_fracs
+        )
 
 
 def _refusal(standing: LocalStanding, tokens: int, pico_usd: int, now: float, at: float) -> Refusal:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from weighbridge.gateway.admission import Budget, Claim, VirtualKey
+from weighbridge.gateway.admission.roster import Count, Roster
 from weighbridge.gateway.budgets import SECONDS_PER_DAY
 from weighbridge.ledger.lines import RequestLine
 from weighbridge.units import InputError
@@ -16,13 +17,16 @@ _KEPT_DAYS = 40
 Account = tuple[str, str, str]  # scope, name, period
 
 
-class Spender(Protocol):
+class Spender(Count, Protocol):
     """Anything that counts spend."""
 
     budget: Budget
 
     def spent_by_period(self) -> dict[int, int]:
         """Spend of every period that is still kept, by its start."""
+
+
+S = TypeVar("S", bound=Spender)
 
 
 class SpentBook:
@@ -45,9 +49,15 @@ class SpentBook:
                 "budget snapshot", "spent", f"cannot be read: {error}", "remove it to rebuild it"
             ) from None
 
-    def of(self, budget: Budget) -> dict[int, int]:
-        """What was restored of a budget: two kinds of one period have the same spend."""
-        return self._waiting.get((budget.scope, budget.name, budget.period), {})
+    def of(self, budget: Budget, purses: Roster[S]) -> dict[int, int]:
+        """What is known of a new budget: what was restored, and what its other kind has counted."""
+        spent = dict(self._waiting.get((budget.scope, budget.name, budget.period), {}))
+        kind = "soft" if budget.kind == "hard" else "hard"
+        other = purses.get((budget.scope, budget.name, budget.period, kind))
+        if other is not None:
+            for start_at, amount in other.spent_by_period().items():
+                spent[start_at] = max(amount, spent.get(start_at, 0))
+        return spent
 
     def snapshot(self, purses: Iterable[Spender], at: float, mark: object = None) -> dict[str, Any]:
         """All spend, restored and new; `mark` is the caller's, e.g. a position in the spool."""

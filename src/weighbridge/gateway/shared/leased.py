@@ -122,8 +122,11 @@ class LeasedAdmission:
 
     `tick` is to be called every `TICK_S`. A claim that waits calls `then` later, maybe when its
     client has left: a grant must be settled then too. While the bank cannot be reached, this
-    process goes by `share_frac` of each limit, and of what was left of each budget.
+    process goes by `share_frac` of each limit, and of what was left of each budget. Spend is kept
+    by the bank: restore a snapshot, which never counts twice, and replay nothing.
     """
+
+    keeps_spend = True
 
     def __init__(  # what it stands on, and two settings by name
         self,
@@ -234,7 +237,7 @@ class LeasedAdmission:
         return self._standings.n_crowded
 
     def _new_purse(self, budget: Budget, at: float) -> MoneyLease:
-        return MoneyLease(budget, at, self._book.of(budget))
+        return MoneyLease(budget, at, self._book.of(budget, self._standings.purses))
 
     def _find(self, claim: Claim, now: float, at: float) -> Holding:
         holding = Holding(self._standings.find(claim, now, at))
