@@ -6,6 +6,8 @@ skipped over. Where a key occurs twice the last one counts, here as in `rewritin
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -18,8 +20,10 @@ MAX_TOKENS_ASKED = 1_000_000_000
 MAX_CHOICES = 1024
 BYTES_PER_TOKEN = 4
 ATTACHMENT_TOKENS = 1_000  # an image, roughly; its base64 text says nothing about its tokens
-_ATTACHMENTS_FROM_BYTES = 2048  # smaller bodies hold no attachment worth a search
-_ATTACHMENT_BYTES = 256
+_PROBE_EVERY_BYTES = 4096
+_PROBE_BYTES = 64
+_IS_ATTACHED = re.compile(rb';base64,|"data"\s*:\s*"')
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
 _ABSENT = Raw()
 _NOTHING_BYTES = 4  # absent, null, [] and {} are no longer than this
 
@@ -190,11 +194,11 @@ def _ask_other(endpoint: Endpoint, body: bytes) -> Ask:
 
 def _add_common(ask: Ask, said: _OpenAIBody | _ResponsesBody, body: bytes) -> None:
     """Fields that OpenAI's endpoints share."""
-    if len(said.user) or len(said.safety_identifier):
+    if said.user is not _ABSENT or said.safety_identifier is not _ABSENT:
         ask.user = _text(said.safety_identifier) or _text(said.user)
-    if len(said.prompt_cache_key):
+    if said.prompt_cache_key is not _ABSENT:
         ask.conversation = _text(said.prompt_cache_key)
-    if len(said.service_tier):
+    if said.service_tier is not _ABSENT:
         ask.service_tier = _text(said.service_tier)
     if len(said.metadata) > _NOTHING_BYTES:
         _add_labels(ask, said.metadata)
@@ -242,24 +246,27 @@ def _choices(n: Number, best_of: Number) -> int:
 def estimate_input_tokens(body: bytes) -> int:
     """Input tokens [tokens] by size alone: four bytes a token, a flat rate for an attachment.
 
+    An attachment is base64, which text is not for long: a look every few kilobytes finds it.
+
     >>> estimate_input_tokens(b"x" * 400)
     100
     """
-    if len(body) < _ATTACHMENTS_FROM_BYTES:
-        return len(body) // BYTES_PER_TOKEN
+    size = len(body)
     n_attached = n_bytes = 0
-    for marker in (b";base64,", b'"data":"', b'"data": "'):
-        start = body.find(marker)
-        while start >= 0:
-            start += len(marker)
-            end = body.find(b'"', start)
-            end = len(body) if end < 0 else end
-            is_url = b"," in body[start : start + 64]  # a data: URL is found by its own marker
-            if end - start >= _ATTACHMENT_BYTES and not is_url:
-                n_attached += 1
-                n_bytes += end - start
-            start = body.find(marker, end)
-    return (len(body) - n_bytes) // BYTES_PER_TOKEN + n_attached * ATTACHMENT_TOKENS
+    at = _PROBE_EVERY_BYTES
+    while at < size:
+        probe = body[at : at + _PROBE_BYTES]
+        if probe.translate(None, _BASE64):
+            at += _PROBE_EVERY_BYTES
+            continue
+        start = body.rfind(b'"', 0, at)
+        end = body.find(b'"', at)
+        end = size if end < 0 else end
+        if _IS_ATTACHED.search(body, max(0, start - _PROBE_BYTES), start + _PROBE_BYTES):
+            n_attached += 1
+            n_bytes += end - start
+        at = end + _PROBE_EVERY_BYTES
+    return (size - n_bytes) // BYTES_PER_TOKEN + n_attached * ATTACHMENT_TOKENS
 
 
 def _what_is_wrong(body: bytes, fault: Exception) -> str:

@@ -7,6 +7,7 @@ that what does not fit there is passed over.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -41,23 +42,24 @@ NO_LABELS = Labels()
 _DECODE_METADATA = msgspec.json.Decoder(_Metadata).decode
 _DECODE_TEXT = msgspec.json.Decoder(str).decode
 _DECODE_TAGS = msgspec.json.Decoder(str | list[str]).decode
-_OURS = {
+_N_NAMES = 5
+_THEIRS = 8  # from here on names are not ours
+_TAGS = 16
+_PLACES = {
     b"x-weighbridge-feature": 0,
     b"x-weighbridge-template": 1,
     b"x-weighbridge-conversation": 2,
     b"x-weighbridge-user": 3,
     b"x-weighbridge-data-class": 4,
-}
-_THEIRS = {
-    b"helicone-property-feature": 0,
-    b"helicone-prompt-id": 1,
-    b"helicone-session-id": 2,
-    b"helicone-user-id": 3,
-    b"x-litellm-customer-id": 3,
-    b"x-litellm-end-user-id": 3,
+    b"helicone-property-feature": _THEIRS + 0,
+    b"helicone-prompt-id": _THEIRS + 1,
+    b"helicone-session-id": _THEIRS + 2,
+    b"helicone-user-id": _THEIRS + 3,
+    b"x-litellm-customer-id": _THEIRS + 3,
+    b"x-litellm-end-user-id": _THEIRS + 3,
+    b"x-litellm-tags": _TAGS,
 }
 _FROM_TAGS = {"feature": 0, "template": 1}
-_TAGS = b"x-litellm-tags"
 
 
 def tidy(text: str | None) -> str | None:
@@ -72,26 +74,23 @@ def names_from_headers(headers: Headers) -> Labels:
 
     Ours count before Helicone's and LiteLLM's, a header of its own before a tag.
     """
-    ours: list[str | None] | None = None
-    theirs: list[str | None] | None = None
-    tags: tuple[str, ...] = ()
-    for name, value in headers:
-        if name in _OURS:
-            ours = ours or [None] * 5
-            at = _OURS[name]
-            if ours[at] is not None:
-                raise AskError(f"header {name.decode()} is given twice")
-            ours[at] = _own_value(name, value)
-        elif name in _THEIRS:
-            theirs = theirs or [None] * 5
-            at = _THEIRS[name]
-            theirs[at] = theirs[at] or _their_value(value)
-        elif name == _TAGS:
-            tags += tuple(_tidy_tags(value.decode("utf-8", "replace").split(",")))
-    if ours is None and theirs is None and not tags:
+    found = [(at, name, value) for name, value in headers if (at := _PLACES.get(name)) is not None]
+    if not found:
         return NO_LABELS
-    told = [a or b for a, b in zip(ours or [None] * 5, theirs or [None] * 5, strict=True)]
-    _fill_from_tags(told, tags)
+    told: list[str | None] = [None] * _N_NAMES
+    for at, name, value in found:
+        if at < _THEIRS:
+            if told[at] is not None:
+                raise AskError(f"header {name.decode()} is given twice")
+            told[at] = _own_value(name, value)
+    tags: tuple[str, ...] = ()
+    for at, _, value in found:
+        if at == _TAGS:
+            tags += tuple(_tidy_tags(value.decode("utf-8", "replace").split(",")))
+        elif at >= _THEIRS:
+            told[at - _THEIRS] = told[at - _THEIRS] or _their_value(value)
+    if tags:
+        _fill_from_tags(told, tags)
     return Labels(told[0], told[1], told[2], told[3], told[4], tags[:MAX_TAGS])
 
 
@@ -107,6 +106,7 @@ def labels_in_metadata(metadata: Raw) -> Labels:
     return Labels(told[0], told[1], user=_text_in(said.user_id), tags=tags[:MAX_TAGS])
 
 
+@lru_cache(maxsize=4096)
 def _own_value(name: bytes, value: bytes) -> str:
     try:
         told = tidy(value.decode("utf-8"))

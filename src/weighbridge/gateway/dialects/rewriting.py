@@ -31,10 +31,24 @@ _DECISIVE = frozenset(
         "service_tier",
     )
 )
+_ORDINARY = (
+    "messages",
+    "input",
+    "prompt",
+    "system",
+    "instructions",
+    "temperature",
+    "top_p",
+    "stop",
+    "seed",
+    "user",
+    "tool_choice",
+    "response_format",
+)
+_QUOTED = {name: b"," + _ENCODE(name) + b":" for name in (*_DECISIVE, *_ORDINARY)}
 _TRUE = Raw(b"true")
-_NULL = Raw(b"null")
-_USAGE = ("include_usage",)
-_CONTINUOUS = ("include_usage", "continuous_usage_stats")
+_USAGE = {"include_usage": _TRUE}
+_CONTINUOUS = {"include_usage": _TRUE, "continuous_usage_stats": _TRUE}
 _WITH_STREAM_OPTIONS = frozenset(("chat", "completions"))
 
 
@@ -52,33 +66,26 @@ def rewrite(
         fields = _DECODE_OBJECT(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise AskError("the body is not a JSON object that can be passed on") from None
-    changed = False
+    is_plain = _is_plain(body, fields)
+    for name in [name for name in fields if name not in _QUOTED and name.casefold() in _DECISIVE]:
+        del fields[name]  # a parser that minds no case would take it for what we decided on
+        is_plain = False
     if model is not None and model != ask.model:
         fields["model"] = Raw(_ENCODE(model))
-        changed = True
+        is_plain = False
     if add_usage and ask.stream and ask.endpoint in _WITH_STREAM_OPTIONS:
-        changed |= _add_usage(fields, add_continuous)
-    names = [(name, raw) for name, raw in fields.items() if not _poses(name)]
-    if not changed and len(names) == len(fields) and _is_plain(body, fields):
-        return body
-    return _joined(names, b",", b":")
+        is_plain &= not _add_usage(fields, _CONTINUOUS if add_continuous else _USAGE)
+    return body if is_plain else _joined(fields)
 
 
-def _add_usage(fields: dict[str, Raw], add_continuous: bool) -> bool:
+def _add_usage(fields: dict[str, Raw], wanted: dict[str, Raw]) -> bool:
     """Set what we ask of `stream_options`, keeping the rest; whether that changes anything."""
-    asked = fields.get("stream_options", _NULL)
-    options = {} if bytes(asked) == b"null" else _DECODE_OBJECT(asked)
-    wanted = _CONTINUOUS if add_continuous else _USAGE
+    asked = fields.get("stream_options")
+    options = {} if asked is None or bytes(asked) == b"null" else _DECODE_OBJECT(asked)
     if all(name in options and bytes(options[name]) == b"true" for name in wanted):
         return False
-    options.update(dict.fromkeys(wanted, _TRUE))
-    fields["stream_options"] = Raw(_joined(list(options.items()), b",", b":"))
+    fields["stream_options"] = Raw(_joined({**options, **wanted}))
     return True
-
-
-def _poses(name: str) -> bool:
-    """Whether a key would be read as one that we decide on by a parser that minds no case."""
-    return name not in _DECISIVE and name.casefold() in _DECISIVE
 
 
 def _is_plain(body: bytes, fields: dict[str, Raw]) -> bool:
@@ -87,18 +94,21 @@ def _is_plain(body: bytes, fields: dict[str, Raw]) -> bool:
     Put together with no space it cannot be shorter, so that the same length means the same text.
     Python's spacing is common too, and compared byte by byte.
     """
-    n_bytes = sum(map(len, fields)) + sum(map(len, fields.values())) + 4 * len(fields) + 1
+    n_fields = len(fields)
+    n_bytes = sum(map(len, fields)) + sum(map(len, fields.values())) + 4 * n_fields + 1
     if len(body) == n_bytes:
         return True
-    return len(body) == n_bytes + 2 * len(fields) - 1 and body == _joined(
-        list(fields.items()), b", ", b": "
-    )
+    if len(body) != n_bytes + 2 * n_fields - 1:
+        return False
+    spaced = [_ENCODE(name) + b": " + bytes(raw) for name, raw in fields.items()]
+    return body == b"{" + b", ".join(spaced) + b"}"
 
 
-def _joined(fields: list[tuple[str, Raw]], comma: bytes, colon: bytes) -> bytes:
+def _joined(fields: dict[str, Raw]) -> bytes:
     pieces: list[bytes | Raw] = []
-    for name, raw in fields:
-        pieces += (comma, _ENCODE(name), colon, raw)
-    pieces[0:1] = [b"{"]
+    for name, raw in fields.items():
+        pieces.append(_QUOTED.get(name) or b"," + _ENCODE(name) + b":")
+        pieces.append(raw)
     pieces.append(b"}")
+    pieces[0] = b"{" + bytes(pieces[0])[1:]  # nothing is ever joined that has no field
     return b"".join(pieces)
