@@ -81,11 +81,12 @@ class Allowance:
         """Why a request of `n_tokens` does not fit now; call after `refill`."""
         if n_tokens > self.tokens_cap:
             return too_large(self.limit, n_tokens)
-        if self.requests < 1.0:
-            return out_of_requests(self.limit, (1.0 - self.requests) / self.requests_per_s)
-        if self.tokens < n_tokens:
-            wait_s = (n_tokens - self.tokens) / self.tokens_per_s
-            return out_of_tokens(self.limit, n_tokens, wait_s)
+        requests_wait_s = (1.0 - self.requests) / (self.requests_per_s or 1.0)
+        tokens_wait_s = (n_tokens - self.tokens) / (self.tokens_per_s or 1.0)
+        if max(requests_wait_s, tokens_wait_s) > 0.0:
+            if requests_wait_s >= tokens_wait_s:
+                return out_of_requests(self.limit, requests_wait_s)
+            return out_of_tokens(self.limit, n_tokens, tokens_wait_s)
         if self.running >= self.concurrency:
             return out_of_slots(self.limit)
         return None

@@ -12,8 +12,8 @@ from weighbridge.ledger.lines import RequestLine
 from weighbridge.units import InputError
 
 FORMAT = 1
-# A period that ended longer ago than this is left out: no stepped clock goes back so far.
-_KEPT_DAYS = 40
+# A period that began longer ago than this is left out: no stepped clock goes back so far.
+_KEPT_DAYS = 70
 Account = tuple[str, str, str]  # scope, name, period
 
 
