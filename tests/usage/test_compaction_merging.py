@@ -159,4 +159,3 @@ def test_merge_that_dies_changes_nothing_that_counts(
     assert len(ids(open_ledger(folder))) == 4
     merge_small(folder, SOURCE, now=NOW, limits=FOUR)
     assert len(ids(open_ledger(folder))) == 4
-    assert dt.timedelta(hours=1) == merging.READERS_LEAVE_WITHIN
