@@ -3,11 +3,13 @@
 import json
 from itertools import pairwise
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from weighbridge.gateway.dialects import streams
 from weighbridge.gateway.dialects.answers import StreamReader
 from weighbridge.gateway.dialects.ask import Endpoint, TokenUsage
 from weighbridge.gateway.dialects.streams import MAX_EVENT_BYTES
@@ -493,3 +495,43 @@ def test_hiding_holds_no_more_than_its_bound() -> None:
     reader = StreamReader("chat", hide_usage=True)
     shown = relay(reader, cut(data, list(range(0, len(data), 100_000))))
     assert shown == huge + delta("a")
+
+
+VARIANTS = st.sampled_from(
+    [
+        {},
+        {"usage": None},
+        {"obfuscation": "abc"},
+        {"usage": None, "obfuscation": ""},
+        {"usage": {"prompt_tokens": 7, "total_tokens": 8, "completion_tokens": 1}},
+        {"usage": {"prompt_tokens": 7, "completion_tokens": 99}},
+        {"usage": {"prompt_tokens": 7, "prompt_tokens_details": {"cached_tokens": 2}}},
+        {"error": {"message": "no"}},
+    ]
+)
+
+
+@given(
+    events=st.lists(st.tuples(st.text(max_size=6), VARIANTS, st.booleans()), max_size=14),
+    hide=st.booleans(),
+    each=st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_known_shapes_read_and_relay_as_decoding_every_event_does(
+    events: list[tuple[str, dict[str, object], bool]], hide: bool, each: bool
+) -> None:
+    packets = [
+        json.dumps(
+            {**BASE, "choices": [{"index": 0, "delta": {"content": text}}], **more},
+            separators=(",", ":"),
+            ensure_ascii=escaped,
+        ).encode()
+        for text, more, escaped in events
+    ]
+    packets = [b"data: " + packet + b"\n\n" for packet in packets]
+    quick = StreamReader("chat", hide_usage=hide, hide_each=each)
+    shown = relay(quick, packets)
+    with mock.patch.object(streams, "MAX_SHAPES", 0):
+        thorough = StreamReader("chat", hide_usage=hide, hide_each=each)
+        assert relay(thorough, packets) == shown
+    assert facts(quick) == facts(thorough)
