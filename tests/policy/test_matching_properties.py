@@ -184,3 +184,9 @@ def test_sticky_without_a_user_is_drawn() -> None:
     facts = Facts("openai", "m")
     assert {_first(matcher, facts, draw) for draw in (0.0, 0.9)} == {"a", "b"}
     assert _first(matcher, replace(facts, user="\ud800"), 0.0) in {"a", "b"}
+
+
+def test_sticky_places_are_the_same_in_every_process_and_version() -> None:
+    matcher = _weighted({"a": 1.0, "b": 3.0, "c": 1.0}, sticky=True)
+    users = [Facts("openai", "m", user=f"u{i}") for i in range(24)]
+    assert "".join(_first(matcher, facts, 0.0) for facts in users) == "acbbbbbbacabbbcbbabcacbb"

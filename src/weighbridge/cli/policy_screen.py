@@ -109,7 +109,7 @@ def _table(title: str, *heads: str) -> Table:
 
 def _target_cells(target: Target) -> tuple[str, ...]:
     ref, own = target.credential.secret, target.self_hosted
-    secret = target.credential.kind
+    secret: str = target.credential.kind
     if ref is not None:
         secret = f"env:{ref.env}" if ref.env else f"file:{ref.file}"
     cost = f"{target.provider or 'listed'} prices"

@@ -42,6 +42,8 @@ _WHY = {
     "max_budget": "write `budgets`",
     "budget_duration": "write `budgets`",
     "background_health_checks": "write `health` on a target",
+    "include": "convert each included file too",
+    "credential_list": "write `key: env:NAME` on each target",
     "environment_variables": "set them where the gateway starts",
 }
 

@@ -276,15 +276,16 @@ def _credential(entry: _Entry, label: str) -> dict[str, Any]:
     return {"key": f"env:{variable}"} if variable else {}
 
 
+_REASONS = (
+    (r".*cost_per.*", "prices come from the price list: write a row of your own for `prices`"),
+    (r"num_retries|max_retries|cooldown_time", "retries are set for all targets under `retry`"),
+    (r"(?:aws|vertex|azure|client)_.*|tenant_id", "cloud sign-in is not supported"),
+    (r"litellm_credential_name", "write `key: env:NAME` on the target"),
+    (r"tags|tag_regex", "write a rule that matches the tenant or feature"),
+    (r"max_budget|budget_duration", "write `budgets` for a key, tenant, feature or model"),
+    (r".*", "is not carried: requests go out as the client wrote them"),
+)
+
+
 def _why(name: str) -> str:
-    if "cost_per" in name:
-        return "prices come from the price list: write a row of your own for `prices`"
-    if name in {"num_retries", "max_retries", "cooldown_time"}:
-        return "retries are set once for all targets under `retry`"
-    if name.startswith(("aws_", "vertex_", "azure_", "client_", "tenant_id")):
-        return "cloud sign-in is not supported"
-    if name in {"tags", "tag_regex"}:
-        return "write a rule that matches the tenant or feature"
-    if name in {"max_budget", "budget_duration"}:
-        return "write it under `budgets`, for a key, tenant, feature or model"
-    return "is not carried: requests go out as the client wrote them"
+    return next(why for pattern, why in _REASONS if re.fullmatch(pattern, name, re.DOTALL))

@@ -30,6 +30,7 @@ from weighbridge.policy.types import (
 N_CACHED = 4096  # of each of two generations
 N_CACHED_CHARACTERS = 512  # of all names of a request together: clients choose some of them
 _RANGE = 2.0**64
+_MASK = 2**64 - 1
 
 Key = tuple[str, str | None, str | None, str | None, str, str | None, bool, bool]
 
@@ -37,20 +38,20 @@ Key = tuple[str, str | None, str | None, str | None, str, str | None, bool, bool
 class Choice:
     """What one rule offers to requests of one dialect and data class."""
 
-    __slots__ = ("_ends", "_routes", "_total", "_weighted", "no_route", "only", "rule")
+    __slots__ = ("_ends", "_routes", "_seeds", "_total", "no_route", "only", "rule")
 
     def __init__(self, rule: Rule, targets: dict[str, Target], no_route: NoRoute | None) -> None:
         """`targets` holds those of the rule that are allowed; `no_route` where there is none."""
         self.rule, self.no_route = rule, no_route
-        self._weighted = [(w.target, w.weight) for w in rule.targets if w.target in targets]
-        self._weighted = [(name, weight) for name, weight in self._weighted if weight > 0]
+        weighted = [w for w in rule.targets if w.target in targets and w.weight > 0]
         rest = [name for name in rule.fallback if name in targets]
-        firsts = [name for name, _ in self._weighted] or rest[:1]
+        firsts = [w.target for w in weighted] or rest[:1]
         self._routes = [
             Route(rule.name, tuple(targets[name] for name in dict.fromkeys([first, *rest])))
             for first in firsts
         ]
-        self._ends = list(accumulate(weight for _, weight in self._weighted))
+        self._seeds = [(_hash64(f"{rule.name}\0{w.target}"), w.weight) for w in weighted]
+        self._ends = list(accumulate(w.weight for w in weighted))
         self._total = self._ends[-1] if self._ends else 0.0
         self.only: Route | NoRoute | None = no_route
         if no_route is None and len(self._routes) == 1:
@@ -64,24 +65,32 @@ class Choice:
         if sticky is not None:
             holder = facts.conversation if sticky == "conversation" else facts.user
             if holder is not None:
-                return self._routes[_held(self.rule.name, holder, self._weighted)]
+                return self._routes[_held(holder, self._seeds)]
         return self._routes[min(bisect_right(self._ends, draw * self._total), len(self._ends) - 1)]
 
 
-def _held(rule: str, holder: str, weighted: Sequence[tuple[str, float]]) -> int:
+def _held(holder: str, weighted: Sequence[tuple[int, float]]) -> int:
     """Weighted rendezvous hashing: a change of one weight moves only what it must.
 
     Each target draws an exponential time of rate `weight` from the hash; the earliest wins, which
-    happens with probability weight / sum of weights (Schindelhauer and Schomaker, 2005).
+    happens with probability weight / sum of weights (Schindelhauer and Schomaker, 2005). One strong
+    hash of the holder is mixed with each target's own (the finaliser of splitmix64).
     """
+    key = _hash64(holder)
     best, winner = math.inf, 0
-    for index, (name, weight) in enumerate(weighted):
-        text = f"{len(rule)}:{rule}{len(name)}:{name}{holder}"
-        raw = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        time = -math.log((int.from_bytes(raw, "big") + 0.5) / _RANGE) / weight
+    for index, (seed, weight) in enumerate(weighted):
+        mixed = key ^ seed
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
+        time = -math.log(((mixed ^ (mixed >> 31)) + 0.5) / _RANGE) / weight
         if time < best:
             best, winner = time, index
     return winner
+
+
+def _hash64(text: str) -> int:
+    raw = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(raw, "big")
 
 
 class Matcher:
@@ -239,27 +248,31 @@ def tighten(
     refused = class_refusal(key_class, policy) or class_refusal(header_class, policy)
     if refused is not None:
         return refused
-    allowed = _reach(header_class, policy)
-    if allowed <= _reach(key_class, policy):
+    if _allows_no_more(header_class, key_class, policy):
         return header_class
     message = f"data class {_named(header_class)} allows more than the key's class"
     return NoRoute("data_class", f"{message}: a header may only tighten it")
 
 
-def _reach(data_class: str | None, policy: Policy) -> frozenset[str]:
-    return frozenset(name for name in policy.targets if may_reach(data_class, name, policy))
+def _allows_no_more(tight: str, loose: str | None, policy: Policy) -> bool:
+    if loose is None or policy.data_classes[loose] == UNRESTRICTED:
+        return True
+    allowed = policy.data_classes[tight]
+    reach = policy.targets if allowed == UNRESTRICTED else allowed
+    return set(policy.data_classes[loose]).issuperset(reach)
 
 
 def fits(match: Match, facts: Facts) -> bool:
     """Whether the conditions hold that depend on names and flags alone."""
+    # Most conditions are left out: asking first whether there is one halves a search.
     return (
-        fits_any(match.models, facts.model)
-        and fits_any(match.tenants, facts.tenant)
-        and fits_any(match.features, facts.feature)
-        and fits_any(match.templates, facts.template)
-        and fits_any(match.data_classes, facts.data_class)
-        and match.tools in {None, facts.has_tools}
-        and match.json_schema in {None, facts.has_json_schema}
+        (not match.models or fits_any(match.models, facts.model))
+        and (not match.tenants or fits_any(match.tenants, facts.tenant))
+        and (not match.features or fits_any(match.features, facts.feature))
+        and (not match.templates or fits_any(match.templates, facts.template))
+        and (not match.data_classes or fits_any(match.data_classes, facts.data_class))
+        and (match.tools is None or match.tools == facts.has_tools)
+        and (match.json_schema is None or match.json_schema == facts.has_json_schema)
     )
 
 

@@ -17,10 +17,9 @@ def fits_any(patterns: Sequence[str], name: str | None) -> bool:
         return True
     if name is None:
         return False
-    return any(
-        name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
-        for pattern in patterns
-    )
+    if name in patterns:
+        return True
+    return any(pattern[-1:] == "*" and name.startswith(pattern[:-1]) for pattern in patterns)
 
 
 def covers(wide: Sequence[str], narrow: Sequence[str]) -> bool:
