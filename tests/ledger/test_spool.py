@@ -212,6 +212,10 @@ def test_interrupted_request_costs_what_its_input_is_estimated_at() -> None:
     line = interrupted(begun, lambda _: 7)
     assert (line.price_state, line.list_cost_pico_usd) == ("priced", 7)
     assert "list_cost_usd" in line.estimated
+    told = OpenLine(
+        request_id="a", started_at_us=AT_US, price_state="priced", input_cost_pico_usd=5
+    )
+    assert interrupted(told, lambda _: 7).list_cost_pico_usd == 5
 
 
 def test_last_line_of_a_request_counts_and_repeats_are_counted() -> None:

@@ -82,6 +82,7 @@ class OpenLine(msgspec.Struct, omit_defaults=True, tag="open", tag_field="kind",
     attempts: int = 0
     price_state: str = "unpriced"
     input_tokens_estimate: int = 0
+    input_cost_pico_usd: int | None = None  # of that estimate, where the gateway knows a price
     service_tier: str | None = None
 
 

@@ -80,7 +80,9 @@ def interrupted(line: OpenLine, cost_pico_usd: CostOfInput = _no_cost) -> Reques
     estimated = ("uncached_input_tokens", "output_tokens")
     state, cost = line.price_state, None
     if state == "priced":
-        cost = cost_pico_usd(line)
+        cost = line.input_cost_pico_usd
+        if cost is None:
+            cost = cost_pico_usd(line)
         state = "unpriced" if cost is None else "priced"
     return RequestLine(
         request_id=line.request_id,
