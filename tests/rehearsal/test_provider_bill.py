@@ -195,6 +195,23 @@ def test_totals_stay_exact_when_lines_are_dropped(client: Any) -> None:
     client.run(scene)
 
 
+def test_what_is_in_flight_when_all_is_forgotten_still_ends(client: Any) -> None:
+    async def scene() -> None:
+        async with Provider(Settings(speed=0, n_slots=1)) as p:
+            wire = await client.open(
+                p.url, "/v1/chat/completions", client.chat, x_rehearsal_fault="hang"
+            )
+            await client.until(lambda: p.stats()["by_fault"] == {"hang": 1})
+            p.reset()
+            assert (p.stats()["n_requests"], p.stats()["n_in_flight"]) == (0, 1)
+            await wire.leave()
+            await client.until(lambda: p.stats()["n_in_flight"] == 0)
+            await client.ask(p.url, "/v1/chat/completions", client.chat)
+            assert p.bill()["total"]["output_tokens"] > 0
+
+    client.run(scene)
+
+
 def test_prices_are_whole_picodollars_a_token() -> None:
     assert pico_usd_per_token(PRICED) == (2_500_000, 1_250_000, 3_750_000, 10_400_000)
     with pytest.raises(ValueError, match="six decimal places"):

@@ -48,7 +48,6 @@ class Stats:
     n_in_flight: int = 0
     n_in_flight_most: int = 0
     n_cancelled_by_client: int = 0
-    n_connections: int = 0
 
 
 @dataclass(slots=True)
@@ -79,18 +78,19 @@ class Provider:
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self.requests: deque[SeenRequest] = deque(maxlen=self.settings.n_requests_kept)
+        self._load = Load()
+        n_slots = self.settings.n_slots
+        self._slots = asyncio.Semaphore(n_slots) if n_slots is not None else None
+        self._stats = Stats()
         self._start_afresh()
 
     def _start_afresh(self) -> None:
         self._bill = Bill(self.settings.n_bill_lines_kept)
-        self._stats = Stats()
+        self._stats = Stats(n_in_flight=self._stats.n_in_flight)  # those are still to end
         self._by_status: dict[int, int] = {}
         self._faults = FaultBoard(self.settings.faults, self.settings.seed)
         self._limits: dict[str, KeyLimits] = {}
         self._responses: dict[str, None] = {}
-        self._load = Load()
-        n_slots = self.settings.n_slots
-        self._slots = asyncio.Semaphore(n_slots) if n_slots is not None else None
         self._number = 0
         self.requests.clear()
 
