@@ -302,3 +302,19 @@ def test_nothing_left_until_a_reset_holds_for_the_time_of_one():
     gate.on_hint(RateHint(requests=Allowance(limit=20, remaining=0, reset_s=60.0)), 0.0)
     gate.enter(ticket(), 0.0)
     assert gate.next_wake(0.0) == pytest.approx(3.0)
+
+
+def test_a_request_that_comes_after_its_deadline_is_refused():
+    gate = emptied()
+    assert gate.enter(ticket(deadline_s=-1.0), 0.5) == Refused(1.0, "deadline")
+
+
+def test_a_gate_that_cannot_serve_its_next_does_not_wake_for_another():
+    caps = ProviderCaps(output_tokens_per_minute=2400, queue_wait_s=20.0)  # 40 a second
+    gate = TargetGate(caps)
+    assert gate.enter(ticket(tokens=(0, 1000)), 0.0) == "go"
+    assert gate.enter(ticket("aged", tokens=(0, 200)), 0.0) == "wait"
+    assert gate.enter(ticket("new", priority=1, tokens=(0, 0)), 9.0) == "wait"
+    assert went(gate, 11.0) == []
+    assert gate.next_wake(11.0) == pytest.approx(15.0)
+    assert went(gate, 15.0) == [("aged", "go"), ("new", "go")]

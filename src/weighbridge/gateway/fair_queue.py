@@ -155,10 +155,6 @@ class FairQueue:
                 best, best_rank = band, rank
         return None if best is None else best.first()
 
-    def heads(self) -> list[Ticket]:
-        """The next of each priority."""
-        return [band.first() for band in self._bands.values()]
-
     def serve(self, ticket: Ticket, cost: float, now: float) -> None:
         """The next ticket of its priority goes; `cost` is what that takes from other tenants."""
         band = self._bands[ticket.priority]

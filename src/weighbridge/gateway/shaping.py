@@ -128,8 +128,9 @@ class TargetGate:
             return None
         wake_s = expiry[0]
         if self._has_room():
-            waits_s = [self._wait_s(ticket, now) for ticket in self._queue.heads()]
-            wake_s = min(wake_s, now + min(waits_s))
+            first = self._queue.first(now)
+            assert first is not None
+            wake_s = min(wake_s, now + self._wait_s(first, now))
         return max(now, wake_s)
 
     def on_hint(self, hint: RateHint, now: float) -> None:
@@ -180,7 +181,7 @@ class TargetGate:
         ahead = self._queue.ahead_of(ticket)
         wait_s = self._rates_wait_s(ticket, now, ahead.n, ahead.input_tokens, ahead.output_tokens)
         if now + wait_s > ticket.expires_s:
-            return Refused(wait_s, "deadline")
+            return Refused(max(1.0, wait_s), "deadline")
         total = self._queue.total
         if total.n >= self._caps.queue_size:
             displaced = self._queue.displaced_by(ticket)
