@@ -40,6 +40,9 @@ class Transport(asyncio.Transport):
     def write_eof(self):
         self.calls.append("write_eof")
 
+    def is_closing(self):
+        return "close" in self.calls or "abort" in self.calls
+
     def close(self):
         self.calls.append("close")
 

@@ -139,12 +139,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Leave further bytes to the kernel."""
-        if self.is_open:
+        if self.is_open and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read again."""
-        if self.is_open:
+        if self.is_open and not self._transport.is_closing():
             self._transport.resume_reading()
 
     # What the transport calls.
