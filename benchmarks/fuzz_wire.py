@@ -284,7 +284,12 @@ def search_by_libfuzzer(seconds: float, seed: int) -> None:
     escaped = ["".join(f"\\x{byte:02x}" for byte in word) for word in WORDS]
     (place / "words").write_text("".join(f'"{word}"\n' for word in escaped))
     options = [f"-max_total_time={seconds:.0f}", f"-seed={seed}", "-max_len=3000"]
-    options += [f"-dict={place / 'words'}", "-print_final_stats=1", str(place / "corpus")]
+    options += [
+        f"-dict={place / 'words'}",
+        "-print_final_stats=1",
+        f"-artifact_prefix={place}/",
+        str(place / "corpus"),
+    ]
     atheris.Setup([sys.argv[0], *options], check)
     atheris.Fuzz()
 

@@ -34,6 +34,7 @@ WHOLE = {
 }
 BAD = {
     "garbage": b"SSH-2.0-x\r\n",
+    "other version": b"HTTP/2.0 204 No Content\r\n\r\n",
     "bare LF": b"HTTP/1.1 200 OK\nContent-Length: 1\n\na",
     "two lengths": OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
     "length and coding": OK + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

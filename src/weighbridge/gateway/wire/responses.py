@@ -13,6 +13,7 @@ from weighbridge.gateway.wire.messages import Fault, Headers
 MAX_HEAD_BYTES = 256 * 1024
 MAX_HEADERS = 200
 _MAX_INTERIM = 16
+_VERSIONS = frozenset({"1.0", "1.1"})
 _OURS = HOP_BY_HOP | {b"date"}  # the server side gives its own date
 
 
@@ -140,6 +141,8 @@ class ResponseReader:
         if status < 200:
             self._interim(status)
             return
+        if parser.get_http_version() not in _VERSIONS:
+            raise BadAnswerError(Fault.MALFORMED, "answer in another version of HTTP")
         fields = self._fields
         assert isinstance(fields, list)
         if len(fields) > MAX_HEADERS or status > 999:
