@@ -345,6 +345,8 @@ class SpoolWriter:
             segment.is_lost = not is_at(segment.fd, segment.path)
         if segment.is_lost:
             self._copy(segment)
+            if is_at(segment.fd, segment.path):  # the disk would not sync it: the copy stands in
+                segment.path.unlink(missing_ok=True)
         else:
             segment.path.rename(segment.path.with_suffix(CLOSED))
         self._folder_is_new = True
