@@ -186,9 +186,7 @@ def test_workers_of_one_file_never_pass_a_limit_or_a_budget_together(
                 workers.move(worker, "settle", 0, 100)
         for _ in range(12):
             workers.tick()
-        seen = workers.gates[0].admit(claim(0, 0), workers.now + 100, AT)
-        assert seen is not None
-        workers.tick()
+        workers.gates[0].admit(claim(0, 1), workers.now + 100, AT)  # it hears of all
         totals = [
             int(amount) for gate in workers.gates for *_, amount in gate.snapshot(AT)["spent"]
         ]

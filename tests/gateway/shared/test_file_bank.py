@@ -204,6 +204,24 @@ def test_a_file_that_is_no_bank_is_refused(tmp_path: Path, content: bytes) -> No
         FileBank(tmp_path / "bank", 0)
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none/bank: cannot be opened: No such file"):
+        FileBank(tmp_path / "none" / "bank", 0)
+
+
+def test_a_full_disk_is_told_at_the_start_and_leaves_no_half_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: int, offset: int, n_bytes: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(InputError, match="cannot be made: No space left on device"):
+        FileBank(tmp_path / "bank", 0)
+    monkeypatch.undo()
+    FileBank(tmp_path / "bank", 0).close()
+
+
 @pytest.mark.parametrize(
     ("state", "told"),
     [

@@ -3,7 +3,8 @@
 The kernel frees the lock of a worker that is killed, and the file keeps what it had spent. What it
 held is freed by `forget`, by the worker that takes its place, or by the first that finds the count
 short and the process gone. Every word that tells of one worker is written by that worker alone or
-under the lock, and each by a single store, so that no kill leaves half a count.
+under the lock, and each by a single store, so that no kill leaves half a count. All workers must
+see each other's process ids: containers do not share a file.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class FileBank:
         self.n_without_room = 0
         self._places: dict[str, int] = {}
         self._names: dict[str, tuple[int, int]] = {}
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = _open(path)
         n_bytes = (_HEAD + N_CELLS * _STRIDE) * _WORD
         self._lock()
         try:
@@ -63,13 +64,21 @@ class FileBank:
             if worker is not None:
                 self._forget(worker)
                 self._words[_PIDS + worker] = os.getpid()
-        finally:
-            self._unlock()
+        except InputError:
+            os.close(self._file)  # which frees the lock too
+            raise
+        self._unlock()
 
     def _check_size(self, n_bytes: int) -> None:
         size_bytes = os.fstat(self._file).st_size
         if size_bytes == 0:
-            os.ftruncate(self._file, n_bytes)
+            try:  # all of it now: a hole that finds the disk full later would kill the process
+                os.posix_fallocate(self._file, 0, n_bytes)
+            except OSError as error:
+                os.ftruncate(self._file, 0)
+                problem = f"cannot be made: {error.strerror}"
+                mend = f"choose a folder with {n_bytes:,} bytes to spare"
+                raise InputError(str(self._path), "", problem, mend) from error
         elif size_bytes != n_bytes:
             problem = f"has {size_bytes:,} bytes, not {n_bytes:,}: it is no bank of this version"
             raise InputError(str(self._path), "", problem, "remove it, or name another file")
@@ -264,6 +273,14 @@ class FileBank:
                 words[place + _BASE] += spent
                 words[held + MAX_WORKERS] = 0
         words[_PIDS + worker] = 0
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        mend = "name a file in a folder that you may write to"
+        raise InputError(str(path), "", f"cannot be opened: {error.strerror}", mend) from error
 
 
 def _is_gone(pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -147,7 +148,7 @@ class LeasedAdmission:
         )
         self._holdings: dict[tuple[int, str | None, str | None, str], Holding] = {}
         self._n_cleared = 0
-        self._queue: list[Waiting] = []
+        self._queue: deque[Waiting] = deque()
 
     def admit(
         self, claim: Claim, now: float, at: float, then: Then | None = None
@@ -314,8 +315,8 @@ class LeasedAdmission:
 
     def _serve(self) -> None:
         """Decide what waits, in the order of its coming."""
-        queue, self._queue = self._queue, []
-        for waiting in queue:
+        for _ in range(len(self._queue)):
+            waiting = self._queue.popleft()
             answer = self._retry(waiting)
             if answer is None:
                 self._queue.append(waiting)
