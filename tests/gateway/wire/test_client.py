@@ -306,6 +306,33 @@ def test_http_1_0_is_kept_where_it_asks_and_the_length_is_known():
     assert transport.calls == []
 
 
+def test_an_error_replaces_a_head_that_has_not_left_yet():
+    handler = Handler()
+    _, connection, transport, _ = connect(handler)
+    connection.data_received(GET % 1)
+    handler.responders[0].start(200, [], None)
+    handler.responders[0].respond(502, [], b"gone")
+    assert len(transport.writes) == 1
+    assert transport.writes[0].startswith(b"HTTP/1.1 502 ")
+    assert transport.calls == []
+
+
+@pytest.mark.parametrize("again", ["respond", "start"])
+def test_a_second_head_is_never_sent(again):
+    handler = Handler()
+    _, connection, transport, _ = connect(handler)
+    connection.data_received(GET % 1)
+    responder = handler.responders[0]
+    responder.start(200, [], None)
+    responder.write(b"a")
+    if again == "respond":
+        responder.respond(502, [], b"gone")
+    else:
+        responder.start(200, [], None)
+    assert len(transport.writes) == 1
+    assert transport.calls == ["abort"]
+
+
 def test_an_answer_shorter_than_its_promise_is_cut():
     handler = Handler()
     _, connection, transport, _ = connect(handler)

@@ -27,9 +27,12 @@ class Answer:
         self._left = -2  # body bytes still due; -1: not told; -2: not started
 
     def respond(self, status: int, headers: Headers, body: bytes) -> None:
-        """A whole answer in one write."""
+        """A whole answer in one write; it replaces a head that has not left yet."""
         client = self._client
         if client is None:
+            return
+        if self._left != -2 and self._head is None:
+            self._fail(client, "a second head after one that was sent")
             return
         request = self.request
         if status in (204, 304):
@@ -59,6 +62,9 @@ class Answer:
         """Head of an answer; it waits for the first bytes."""
         client = self._client
         if client is None:
+            return
+        if self._left != -2:
+            self._fail(client, "an answer was started twice")
             return
         request = self.request
         rest = [client.server.date, *client.manners(request)]

@@ -83,7 +83,8 @@ class ClientConnection(asyncio.Protocol):
         phase = reader.phase
         if phase != self._phase:
             self._phase = phase
-            self._since_s = self.server.now_s
+            if not self.is_congested:
+                self._since_s = self.server.now_s
         if phase != IDLE or self._answer is not None:
             self._after_packet()
 

@@ -90,16 +90,18 @@ class _Tunnel(asyncio.Protocol):
 class Dialer:
     """Opens connections to one origin."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but two by name
         self,
         origin: Origin,
         loop: asyncio.AbstractEventLoop,
         *,
+        timeout_s: float,
         proxy: Origin | None = None,
         tls: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
     ) -> None:
         self._origin = origin
+        self._timeout_s = timeout_s
         self._proxy = proxy
         self._loop = loop
         self._tls = tls
@@ -163,7 +165,11 @@ class Dialer:
         addresses = await self._names(peer)
         for address in addresses[:-1]:
             try:
-                return await self._loop.create_connection(factory, address, peer.port, **options)
+                # One address that swallows packets must not use up the time of the others.
+                async with asyncio.timeout(self._timeout_s / len(addresses)):
+                    return await self._loop.create_connection(
+                        factory, address, peer.port, **options
+                    )
             except ssl.SSLError:
                 raise
             except OSError:

@@ -39,6 +39,7 @@ class UpstreamPool:
         self._dialer = Dialer(
             origin,
             loop,
+            timeout_s=connect_timeout_s,
             proxy=through,
             tls=client_tls(ca_file) if secure else None,
             resolver=resolver,

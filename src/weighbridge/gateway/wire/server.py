@@ -14,7 +14,7 @@ from weighbridge.gateway.wire.client import ClientConnection
 from weighbridge.gateway.wire.limits import WireLimits
 from weighbridge.gateway.wire.messages import RequestHandler
 
-_SWEEP_EVERY_S = 0.5
+_SWEEP_EVERY_S = 1.0
 _BACKLOG = 4096
 
 
