@@ -256,6 +256,14 @@ def test_line_that_quotes_another_line_stays_one_line(tmp_path: Path) -> None:
     assert read_segment(path).lines == [sly]
 
 
+def test_text_that_is_no_text_is_written_with_question_marks(writer: SpoolWriter) -> None:
+    attempt = AttemptLine(target="a\ud800", after_s=0.0, latency_s=0.0)
+    odd = request("a", tenant="t\ud800", estimated=("b",), attempt_log=(attempt,))
+    assert writer.append(encode_line(odd))
+    (line,) = SpoolReader(writer.folder).finished()
+    assert (line.tenant, line.attempt_log[0].target, line.estimated) == ("t?", "a?", ("b",))
+
+
 def test_other_kinds_of_lines_come_back(writer: SpoolWriter) -> None:
     told: list[Line] = [
         FleetLine(

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -44,7 +45,23 @@ _encode = msgspec.json.Encoder().encode
 
 def encode_line(line: Line) -> bytes:
     """One line of the spool: a JSON object and a newline."""
-    return _encode(line) + b"\n"
+    try:
+        return _encode(line) + b"\n"
+    except UnicodeEncodeError:  # half a character, from somebody's header
+        return _encode(_writable(line)) + b"\n"
+
+
+def _writable(line: Any) -> Any:
+    """A copy whose texts can be written, "?" for what cannot."""
+    told: dict[str, Any] = {}
+    for name in line.__struct_fields__:
+        value = getattr(line, name)
+        if isinstance(value, str):
+            told[name] = value.encode("utf-8", "replace").decode()
+        elif isinstance(value, tuple):
+            told[name] = tuple(_writable(one) for one in value if isinstance(one, msgspec.Struct))
+            told[name] = told[name] or value
+    return msgspec.structs.replace(line, **told)
 
 
 class _Segment:

@@ -114,15 +114,15 @@ def interrupted(line: OpenLine, cost_pico_usd: CostOfInput = _no_cost) -> Reques
 def read_segment(path: Path, from_byte: int = 0) -> SegmentLines:
     """Every line of a segment that can be read; what a crash tore is skipped and counted."""
     found = SegmentLines(path, writer_of(path))
-    for raw in path.read_bytes()[from_byte:].split(b"\n"):
-        text = raw.strip(b"\0 \r")  # a power cut may leave a run of zeros
-        if not text:
-            found.n_skipped += bool(raw)
-            continue
-        line, is_torn = _line_of(text)
-        found.n_skipped += is_torn or len(text) < len(raw)
-        if line is not None:
-            found.lines.append(line)
+    with path.open("rb") as file:
+        file.seek(from_byte)
+        for raw in file:
+            text = raw.strip(b"\0 \r\n")  # a power cut may leave a run of zeros
+            n_around_bytes = len(raw) - len(text) - raw.endswith(b"\n")
+            line, is_torn = _line_of(text) if text else (None, False)
+            found.n_skipped += is_torn or n_around_bytes > 0
+            if line is not None:
+                found.lines.append(line)
     return found
 
 
