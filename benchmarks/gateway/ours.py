@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -46,9 +45,8 @@ def _revision() -> str:
 def _serve(*options: str) -> Callable[[Place], Launch]:
     def prepare(place: Place) -> Launch:
         config = place.write("weighbridge.yaml", _TEMPLATE.read_text())
-        profile = os.environ.get("BENCH_PROFILE", "").split()
         return Launch(
-            command=[*profile, sys.executable, _program(), "serve", config, *options],
+            command=[sys.executable, _program(), "serve", config, *options],
             version=_revision(),
             env={"BENCH_UPSTREAM_KEY": secrets.token_hex(16)},
             client_key=_client_key(place.folder),

@@ -253,5 +253,5 @@ PEERS = (
     Peer("vllm", "vLLM router", _router("vllm-router", "vllm_router.launch_router")),
     Peer("sglang", "SGLang router", _router("sglang-router", "sglang_router.launch_router")),
     Peer("portkey", "Portkey gateway", _portkey, _CUSTOM_HOST, n_warm=3000, slow=True),
-    Peer("litellm", "LiteLLM proxy", _litellm, start_s=120.0, n_warm=300, slow=True),
+    Peer("litellm", "LiteLLM proxy", _litellm, start_s=300.0, n_warm=300, slow=True),
 )

@@ -13,6 +13,7 @@ from benchmarks.gateway.running import Running, StartError
 
 AT_ONCE = (1, 32, 128)
 WARM_S = 20.0
+SLOW_S = 4.0  # of load for gateways that cost milliseconds a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class Row:
     def add(self, name: str, value: float) -> None:
         """Keep one round's figure."""
         self.figures.setdefault(name, []).append(value)
+
+    def tell(self, text: str) -> None:
+        """Something to say below the table, once."""
+        if text not in self.note:
+            self.note = f"{self.note}; {text}".lstrip("; ")
 
     def stop(self) -> None:
         """End both processes."""
@@ -109,7 +115,7 @@ def open_row(bench: Bench, peer: Peer, paced_port: int | None = None) -> Row:
     except (InstallError, StartError, OSError) as error:
         row.problem = str(error)
         if row.plain is not None and row.streaming is None:
-            row.note = (row.note + f"; streams: {error}").lstrip("; ")
+            row.tell(f"streams: {error}")
             row.problem = ""
     return row
 
@@ -123,54 +129,70 @@ def direct(bench: Bench, sending: Sending) -> dict[int, load.Hit]:
 
 
 def measure(bench: Bench, row: Row, base: dict[int, load.Hit]) -> None:
-    """One round of one gateway."""
-    try:
-        if row.plain is not None:
-            process_cost.thaw(row.plain.pid)
-            _plain(bench, row, row.plain, base)
-            row.add("rss_mib", process_cost.rss_mib(row.plain.pid))
-            process_cost.freeze(row.plain.pid)
-        if row.streaming is not None and row.stream_request is not None:
-            process_cost.thaw(row.streaming.pid)
-            port, pid = row.streaming.port, row.streaming.pid
-            each = 1 if row.peer.slow else 3
-            row.add(
-                "stream_cpu_ms",
-                load.streams_cpu_ms(port, row.stream_request, pid, core=bench.load_core, each=each),
-            )
-            process_cost.freeze(pid)
-    except LoadError as error:
-        row.note = (row.note + f"; {error}").lstrip("; ")
+    """One round of one gateway; what fails is told beside the table, and the rest goes on."""
+    if row.plain is not None:
+        process_cost.thaw(row.plain.pid)
+        for part in (_latency, _long, _fingerprint):
+            try:
+                part(bench, row, base)
+            except LoadError as error:
+                row.tell(f"{part.__name__[1:]}: {error}")
+        row.add("rss_mib", process_cost.rss_mib(row.plain.pid))
+        process_cost.freeze(row.plain.pid)
+    if row.streaming is not None and row.stream_request is not None:
+        process_cost.thaw(row.streaming.pid)
+        try:
+            _streams(bench, row, row.streaming, row.stream_request)
+        except LoadError as error:
+            row.tell(str(error))
+        process_cost.freeze(row.streaming.pid)
 
 
-def _plain(bench: Bench, row: Row, gateway: Running, base: dict[int, load.Hit]) -> None:
-    def hit(name: str, n_at_once: int, seconds: float) -> load.Hit:
-        return load.wrk(
-            gateway.port,
-            row.sendings[name],
-            n_at_once,
-            seconds,
-            core=bench.load_core,
-            pid=gateway.pid,
-        )
+def _hit(bench: Bench, row: Row, name: str, n_at_once: int, seconds: float) -> load.Hit:
+    gateway = row.plain
+    assert gateway is not None
+    if row.peer.slow:
+        seconds = max(seconds, SLOW_S)
+    return load.wrk(
+        gateway.port,
+        row.sendings[name],
+        n_at_once,
+        seconds,
+        core=bench.load_core,
+        pid=gateway.pid,
+    )
 
-    hit("chat", 32, 1)  # connections that were idle, caches
+
+def _latency(bench: Bench, row: Row, base: dict[int, load.Hit]) -> None:
+    _hit(bench, row, "chat", 32, 1)  # connections that were idle, caches
     if not row.figures:
         started, n_warm = time.monotonic(), 0
         while n_warm < row.peer.n_warm and time.monotonic() - started < WARM_S:
-            n_warm += hit("chat", 8, 2).n_requests
+            n_warm += _hit(bench, row, "chat", 8, 2).n_requests
     for n in AT_ONCE:
-        seconds = bench.seconds if n == 32 else bench.seconds / 2
-        got = hit("chat", n, seconds)
+        got = _hit(bench, row, "chat", n, bench.seconds if n == 32 else bench.seconds / 2)
         row.add(f"added_p50_ms_c{n}", got.p50_ms - base[n].p50_ms)
         row.add(f"added_p99_ms_c{n}", got.p99_ms - base[n].p99_ms)
         if n == 32 and got.cpu_ms is not None:
             row.add("cpu_ms", got.cpu_ms)
             row.add("requests_per_s", got.requests_per_s)
-    got = hit("long", 8, bench.seconds / 2)
-    row.add("long_cpu_ms", got.cpu_ms or 0.0)
+
+
+def _long(bench: Bench, row: Row, _: dict[int, load.Hit]) -> None:
+    n_at_once = 1 if row.peer.slow else 8
+    row.add("long_cpu_ms", _hit(bench, row, "long", n_at_once, bench.seconds / 2).cpu_ms or 0.0)
+
+
+def _fingerprint(bench: Bench, row: Row, _: dict[int, load.Hit]) -> None:
     if row.peer.name != "weighbridge":
         return
     for name in ("unnamed", "fresh_named", "fresh"):
-        got = hit(name, 32, bench.seconds / 2)
-        row.add(f"{name}_cpu_ms", got.cpu_ms or 0.0)
+        row.add(f"{name}_cpu_ms", _hit(bench, row, name, 32, bench.seconds / 2).cpu_ms or 0.0)
+
+
+def _streams(bench: Bench, row: Row, gateway: Running, request: Path) -> None:
+    each = 1 if row.peer.slow else 3
+    cost_ms = load.streams_cpu_ms(
+        gateway.port, request, gateway.pid, core=bench.load_core, each=each
+    )
+    row.add("stream_cpu_ms", cost_ms)

@@ -76,7 +76,7 @@ def start(launch: Launch, name: str, port: int, core: int, log: Path) -> Running
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=env,
-            cwd=Path.cwd(),
+            start_new_session=True,  # else a stopped gateway brings SIGHUP upon all the others
         )
     return Running(name, process, port, log)
 

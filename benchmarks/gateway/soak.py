@@ -56,7 +56,9 @@ def _requests(bench: Bench, row: Row, gateway: Running, n_requests: int) -> dict
     number = 0
     while sent < n_requests:
         name = "fresh" if number % 4 == 3 else "chat"
-        hit = load.wrk(gateway.port, row.sendings[name], 32, _SLICE_S, bench.load_core, gateway.pid)
+        hit = load.wrk(
+            gateway.port, row.sendings[name], 32, _SLICE_S, core=bench.load_core, pid=gateway.pid
+        )
         number += 1
         sent += hit.n_requests
         samples.append((sent, round(process_cost.rss_mib(gateway.pid), 1)))
