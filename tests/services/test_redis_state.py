@@ -215,8 +215,11 @@ def test_a_share_of_rates_and_concurrency_holds_while_the_server_is_away(server:
 
 def test_a_server_that_hangs_is_not_waited_for(server: Server) -> None:
     async def test() -> None:
-        replica = Replica(server.url, DAY, timeout_s=0.05)
-        await replica.tick()
+        replica = Replica(server.url, DAY)
+        replica.gate.warm(0.0, time.time())
+        await replica.quiet()
+        assert replica.gate.counters()["failed_exchanges"] == 0
+        replica.bank._timeout_s = 0.05
         server.pause(on=True)
         answer = await replica.admit(Claim(None, "acme", "chat", "gpt", 10, 2 * 10**11))
         assert replica.gate.is_degraded

@@ -86,6 +86,33 @@ def test_workers_share_concurrency_and_give_it_back(make: Make) -> None:
             gate.tick(0.0, AT)
 
 
+def test_the_last_slot_is_free_for_another_worker_as_soon_as_its_request_ends(make: Make) -> None:
+    one, other = (make(worker, Limit("tenant", "acme", concurrency=1)) for worker in range(2))
+    for gate in (one, other, one, other):
+        (grant,) = grants([gate], 1)
+        assert grants([one, other], 2) == []
+        grant.settle(10, 0, 0.0, AT)
+
+
+def test_a_file_that_cannot_be_locked_leaves_a_share(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    gate = make(0, Limit("tenant", "acme", 40), events=events)
+
+    def fail(file: int, how: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(file_bank.fcntl, "lockf", fail)
+    assert len(grants([gate], 100)) == 10
+    assert gate.is_degraded
+    assert gate.counters()["outages"] == 1
+    monkeypatch.undo()
+    gate.tick(0.0, AT)
+    assert not gate.is_degraded
+    assert len(events) == 2
+
+
 def test_unused_leases_go_back_within_ticks(make: Make) -> None:
     rules = (Limit("tenant", "acme", 1600, None, 160), Budget("tenant", "acme", "1600", "day"))
     busy, other = make(0, *rules), make(1, *rules)

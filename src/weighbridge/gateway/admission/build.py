@@ -48,7 +48,8 @@ def build_admission(
     held = list(budgets)
     for budget in held:
         check_shared_budget(budget)
-    share_frac = 1.0 / max(state.n_replicas * state.n_workers, 1)
+    n_machines = 1 if state.url.startswith("file:") else state.n_replicas
+    share_frac = 1.0 / max(n_machines * state.n_workers, 1)
     bank = _bank(state, loop)
     return LeasedAdmission(limits, held, bank, share_frac=share_frac, on_event=on_event)
 

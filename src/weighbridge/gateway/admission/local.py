@@ -161,6 +161,9 @@ class LocalAdmission:
         self._book.restore(snapshot)
         return snapshot.get("mark")
 
+    def warm(self, now: float, at: float) -> None:
+        """Nobody to reach for; as of shared state."""
+
     def tick(self, now: float, at: float) -> None:
         """Nothing to settle with anyone; as of shared state."""
 
@@ -179,6 +182,10 @@ class LocalAdmission:
             what = f"usd_{budget.period}"
             found.append(Level(budget.scope, budget.name, what, used, float(budget.usd)))
         return found
+
+    def counters(self) -> dict[str, int]:
+        """What happened since the start, for metrics."""
+        return {"settled_twice": self.n_settled_twice, "crowded": self.n_crowded}
 
     @property
     def n_crowded(self) -> int:

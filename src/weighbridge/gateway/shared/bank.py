@@ -75,5 +75,8 @@ class Bank(Protocol):
     def spend(self, purse: Purse, amount: int) -> None:
         """Note spend at once, where that costs nothing; else it goes with the next draw."""
 
+    def release(self, cell: str, n_slots: int) -> None:
+        """Free slots at once, where that costs nothing; else with the next draw."""
+
     def close(self) -> None:
         """Let go of files and connections."""

@@ -92,7 +92,11 @@ class FileBank:
 
     def exchange(self, draws: list[Draw], now: float, at: float, done: Done) -> None:
         """Serve draws under the lock, at once."""
-        self._lock()
+        try:
+            self._lock()
+        except OSError:  # no locks left, or a file system that went away
+            done(None)
+            return
         try:
             answers = [self._serve(draw, now, at) for draw in draws]
         finally:
@@ -111,6 +115,13 @@ class FileBank:
         words[held + MAX_WORKERS] += amount
         rest = words[held] - amount
         words[held] = rest if rest > 0 else 0
+
+    def release(self, cell: str, n_slots: int) -> None:
+        """Free slots that this worker held: its own word, so no lock is needed."""
+        place = self._places.get(cell)
+        if place is not None and self._is_at(place, cell):
+            held = place + _OWN + (self._worker or 0)
+            self._words[held] = max(self._words[held] - n_slots, 0)
 
     def _found(self, purse: Purse) -> int | None:
         draw = Draw(purse.cell, MONEY, purse.capacity, 0.0, 0, ends_at=purse.ends_at)

@@ -180,11 +180,15 @@ class SlotLease(Lease):
         self.limit = limit
         self.held = 0
 
+    def free(self, n_slots: int) -> None:
+        """Hold so many less."""
+        self.left -= n_slots
+        self.held -= n_slots
+        self.mark -= n_slots
+
     def draw(self, give: int = 0) -> Draw:
         """What to send to the bank."""
-        self.left -= give
-        self.held -= give
-        self.mark -= give
+        self.free(give)
         return Draw(self.cell, SLOTS, self.capacity, 0.0, self.want, 0, self.held)
 
     def receive(self, draw: Draw, answer: Answer, now: float) -> None:

@@ -24,7 +24,7 @@ from weighbridge.gateway.shared.lease import (
     SlotLease,
 )
 
-MAX_FREE = 2_000
+MAX_FREE = 5_000
 _MAX_TRIES = 3
 Then = Callable[[Grant | Refusal], None]
 
@@ -104,6 +104,9 @@ class LeasedGrant:
                 owner.courier.note(lease)
         for slot in holding.slots:
             slot.left += 1
+            if slot.left > slot.batch and owner.bank.is_immediate:
+                slot.free(1)  # at once: another worker may be waiting for the last one
+                owner.bank.release(slot.cell, 1)
         if holding.purses:
             owner.spend(holding.purses, self._pico_usd, pico_usd, at)
 
@@ -168,6 +171,11 @@ class LeasedAdmission:
             self._top_up(holding, now, at)
         return LeasedGrant(self, holding, claim.tokens, claim.pico_usd)
 
+    def warm(self, now: float, at: float) -> None:
+        """Reach for the bank before the first claim, so that none waits for connections."""
+        if not self.courier.is_busy:
+            self.courier.fetch([], now, at, self._serve)
+
     def tick(self, now: float, at: float) -> None:
         """Settle accounts with the bank; to be called every `TICK_S`."""
         self.courier.tick(now, at + self.bank.offset_s, self._serve)
@@ -226,6 +234,16 @@ class LeasedAdmission:
             what = f"usd_{budget.period}"
             found.append(Level(budget.scope, budget.name, what, used, float(budget.usd)))
         return found
+
+    def counters(self) -> dict[str, int]:
+        """What happened since the start, for metrics."""
+        return {
+            "settled_twice": self.n_settled_twice,
+            "crowded": self.n_crowded,
+            "exchanges": self.courier.n_exchanges,
+            "failed_exchanges": self.courier.n_failed,
+            "outages": self.courier.n_outages,
+        }
 
     @property
     def is_degraded(self) -> bool:

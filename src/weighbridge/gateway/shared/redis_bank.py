@@ -59,6 +59,9 @@ class RedisBank:
     def spend(self, purse: Purse, amount: int) -> None:
         """Spend is told with the next exchange."""
 
+    def release(self, cell: str, n_slots: int) -> None:
+        """Slots are freed with the next exchange."""
+
     def close(self) -> None:
         """Break off what is under way."""
         for task in self._tasks:
