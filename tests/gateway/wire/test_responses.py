@@ -29,6 +29,12 @@ WHOLE = {
     "close": (OK + b"Connection: close\r\nContent-Length: 1\r\n\r\na", b"a", False),
     "http 1.0": (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na", b"a", False),
     "bytes after it": (OK + b"Content-Length: 1\r\n\r\na" + OK, b"a", False),
+    "an upgrade after it": (
+        b"HTTP/1.1 204 No Content\r\n\r\n"
+        b"HTTP/1.1 101 x\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"",
+        False,
+    ),
     "garbage after it": (OK + b"Content-Length: 1\r\n\r\nabc", b"a", False),
     "bytes after chunks": (CHUNKED + b"0\r\n\r\nX", b"", False),
 }
@@ -46,6 +52,7 @@ BAD = {
     "upgrade unnamed": b"HTTP/1.1 101 Switching\r\n\r\n",
     "endless interim": b"HTTP/1.1 100 Continue\r\n\r\n" * 17,
     "obs-fold": OK + b"X: a\r\n b\r\n\r\n",
+    "coding in a trailer": CHUNKED + b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
     "NUL": OK + b"X: a\0b\r\n\r\n",
     "space before colon": OK + b"X : a\r\n\r\n",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from weighbridge.gateway.wire.heads import HOP_BY_HOP
 from weighbridge.gateway.wire.messages import Fault, Headers
@@ -13,6 +13,7 @@ from weighbridge.gateway.wire.messages import Fault, Headers
 MAX_HEAD_BYTES = 256 * 1024
 MAX_HEADERS = 200
 _MAX_INTERIM = 16
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _VERSIONS = frozenset({"1.0", "1.1"})
 _OURS = HOP_BY_HOP | {b"date"}  # the server side gives its own date
 
@@ -77,7 +78,7 @@ class ResponseReader:
         """Read on."""
         try:
             self._parser.feed_data(data)
-        except HttpParserError as error:
+        except (HttpParserError, HttpParserUpgrade) as error:
             self._fail(error)
         if self.data is not None:
             self._n_head = 0
@@ -93,7 +94,7 @@ class ResponseReader:
         """Let go of the parser, which holds us."""
         self._parser = None
 
-    def _fail(self, error: HttpParserError) -> None:
+    def _fail(self, error: Exception) -> None:
         self.can_keep = False
         if self.is_complete:
             return
@@ -124,7 +125,8 @@ class ResponseReader:
         if name not in _OURS:
             self._fields.append((name, value.rstrip()))
         elif self.status:
-            return
+            if name in _FRAMING:
+                raise BadAnswerError(Fault.MALFORMED, "a trailer that belongs into the head")
         elif name == b"content-length":
             self.length = int(value)
         elif name == b"transfer-encoding":

@@ -163,11 +163,11 @@ class UpstreamConnection(asyncio.Protocol):
             self.abort()  # nobody asked
             return
         reader = self.reader
-        reader.feed(data)
         events = attempt.events
         if events is None:
             return
         try:
+            reader.feed(data)
             if reader.has_head:
                 reader.has_head = False
                 events.on_head(reader.status, reader.headers)
