@@ -130,6 +130,17 @@ def test_a_log_without_any_price_asks_for_one(tmp_path: Path) -> None:
         decide(Scenario(), _ledger(tmp_path / "usage", 7, usd=None), FEW)
 
 
+def test_a_log_of_own_fleets_alone_is_not_read_as_a_free_api(tmp_path: Path) -> None:
+    rows = [
+        _row(n, MONDAY + dt.timedelta(hours=n), BULK, None) | {"price_state": "self_hosted"}
+        for n in range(24 * 8)
+    ]
+    schema = pa.schema([pa.field(c.name, ARROW[c.type]) for c in COLUMNS])
+    write_table(tmp_path / "usage", pa.Table.from_pylist(rows, schema))
+    with pytest.raises(InputError, match="none of 192 requests has a known price"):
+        decide(Scenario(), open_ledger(tmp_path / "usage"), FEW)
+
+
 def test_daily_use_adds_up_exactly_and_keeps_the_unpriced_apart(tmp_path: Path) -> None:
     rows = list(daily_use(_ledger(tmp_path / "usage", 2)))
     assert sum(r.list_cost_usd for r in rows if r.list_cost_usd is not None) == Decimal("441.0")

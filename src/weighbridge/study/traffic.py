@@ -68,7 +68,7 @@ def from_profile(profile: Profile, scenario: Scenario, where: str) -> Traffic:
                 "is stated beside a log, which measures it",
                 "drop it, or leave out --usage",
             )
-    if profile.n_unpriced == profile.span.n_requests:
+    if profile.n_unpriced + profile.n_self_hosted == profile.span.n_requests:
         raise InputError(
             where,
             "usage",
@@ -222,6 +222,11 @@ def _notes(profile: Profile) -> tuple[str, ...]:
             f"{profile.unpriced_tokens_share_frac:.1%} of tokens have no known price "
             f"({', '.join(profile.unpriced_models[:5]) or 'no model given'}): the API's cost is "
             "understated by them; add prices with --prices FILE"
+        )
+    if profile.n_self_hosted:
+        notes.append(
+            f"{profile.n_self_hosted:,} requests were served by fleets of one's own, at no price "
+            "each: the API's cost is understated by what they would cost there"
         )
     return tuple(notes)
 
