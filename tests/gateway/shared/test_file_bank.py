@@ -21,6 +21,7 @@ from weighbridge.units import InputError
 
 AT = 1_800_000_000.0
 DAY_S = 86_400.0
+USD = 10**12
 CLAIM = Claim(None, "acme", "chat", "gpt", 10, 10**10)
 Make = Callable[..., LeasedAdmission]
 
@@ -84,6 +85,28 @@ def test_workers_share_concurrency_and_give_it_back(make: Make) -> None:
             grant.settle(10, 0, 0.0, AT)
         for gate in gates:
             gate.tick(0.0, AT)
+
+
+def test_a_claim_that_does_not_fit_takes_nothing_from_smaller_ones(make: Make) -> None:
+    rules = (Limit("tenant", "acme", None, 100), Budget("tenant", "acme", "1", "day"))
+    one, other = make(0, *rules), make(1, *rules)
+    first = one.admit(Claim(None, "acme", "chat", "gpt", 50, USD // 2), 0.0, AT)
+    assert isinstance(first, LeasedGrant)
+    refusal = one.admit(Claim(None, "acme", "chat", "gpt", 80, 0), 0.0, AT)
+    assert isinstance(refusal, Refusal)
+    assert refusal.retry_after_s == pytest.approx(18.0, abs=0.01)
+    dear = one.admit(Claim(None, "acme", "chat", "gpt", 0, USD), 0.0, AT)
+    assert isinstance(dear, Refusal)
+    small = other.admit(Claim(None, "acme", "chat", "gpt", 40, USD // 3), 0.0, AT)
+    assert isinstance(small, LeasedGrant)
+
+
+def test_spend_that_no_grant_settles_is_counted_for_all(make: Make) -> None:
+    rule = Budget("tenant", "acme", "0.1", "day")
+    one, other = make(0, rule), make(1, rule)
+    one.charge(Claim(None, "acme", None, "gpt", 0, 7 * 10**10), AT)
+    one.tick(0.0, AT)
+    assert len(grants([other], 10)) == 3
 
 
 def test_the_last_slot_is_free_for_another_worker_as_soon_as_its_request_ends(make: Make) -> None:

@@ -34,6 +34,7 @@ class Draw(NamedTuple):
     capacity: int  # a minute's worth, slots, or 10^-12 dollars
     rate_per_s: float
     want: int
+    least: int = 0  # less than this is of no use and stays with the bank
     give: int = 0  # of a rate: goes back, or a debt where negative
     keep: int = 0  # of a pool: what this process holds before it gets more
     spent: int = 0  # of money: all that this process spent in the period

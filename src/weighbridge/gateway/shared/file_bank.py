@@ -164,7 +164,7 @@ class FileBank:
     def _serve_rate(self, place: int, draw: Draw, now: float) -> Answer:
         level = self._refilled(place, draw, now) + draw.give
         level = min(level, float(draw.capacity))
-        granted = max(min(draw.want, int(level)), 0)
+        granted = _grant(draw, int(level))
         self._floats[place + _LEVEL] = level - granted
         return Answer(granted, level - granted)
 
@@ -189,7 +189,7 @@ class FileBank:
         if free < draw.want and self._forget_dead():
             held = sum(words[own : own + MAX_WORKERS])
             free = draw.capacity - total - held
-        granted = max(min(draw.want, free), 0)
+        granted = _grant(draw, free)
         words[mine] = draw.keep + granted
         told_from = words[place + _TOLD]
         told_to = told_from
@@ -284,6 +284,10 @@ class FileBank:
                 words[place + _BASE] += spent
                 words[held + MAX_WORKERS] = 0
         words[_PIDS + worker] = 0
+
+
+def _grant(draw: Draw, free: int) -> int:
+    return max(min(draw.want, free), 0) if free >= draw.least else 0
 
 
 def _open(path: Path) -> int:

@@ -30,8 +30,8 @@ class Lease:
     """A part of a count; `left` is what may be taken without asking."""
 
     __slots__ = (
-        "batch", "capacity", "cell", "dry_until_s", "is_active", "left", "level", "mark", "stamp_s",
-        "want",
+        "batch", "capacity", "cell", "dry_until_s", "is_active", "least", "left", "level", "mark",
+        "stamp_s", "want",
     )  # fmt: skip
 
     def __init__(self, cell: str, capacity: int) -> None:
@@ -41,6 +41,7 @@ class Lease:
         self.mark = 0  # `left` as it would be had nothing been taken since the last tick
         self.batch = 0
         self.want = 0
+        self.least = 0
         self.level = float(capacity)  # what the bank last said it has
         self.stamp_s = 0.0
         self.dry_until_s = 0.0
@@ -51,8 +52,12 @@ class Lease:
         """Below this it is time to lease more before it is empty."""
         return self.batch // 4
 
-    def ask(self, need: int) -> None:
-        """Want what is missing of `need`, and twice the last batch, since that ran out."""
+    def ask(self, need: int, least: int) -> None:
+        """Want what is missing of `need`, and twice the last batch, since that ran out.
+
+        `least` is the smallest claim that it is for.
+        """
+        self.least = max(least - self.left, 0)
         self.batch = min(max(2 * self.batch, need), self.capacity // LEASE_PARTS)
         self.want = max(need - self.left, self.batch)
 
@@ -79,7 +84,7 @@ class Lease:
 
     def undo(self, draw: Draw) -> None:
         """The bank did not hear of that."""
-        self.want = 0
+        self.want = self.least = 0
         self.left += draw.give
         self.mark += draw.give
 
@@ -121,9 +126,10 @@ class RateLease(Lease):
         debt = min(self.left - give, 0)
         give += debt
         self.want = max(self.want + debt, 0)
+        self.least = max(self.least + debt, 0)
         self.left -= give
         self.mark -= give
-        return Draw(self.cell, RATE, self.capacity, self.rate_per_s, self.want, give)
+        return Draw(self.cell, RATE, self.capacity, self.rate_per_s, self.want, self.least, give)
 
     def ebb(self) -> int:
         """Fit the batch to the last tick's use; what was not used at all goes back whole."""
@@ -189,7 +195,7 @@ class SlotLease(Lease):
     def draw(self, give: int = 0) -> Draw:
         """What to send to the bank."""
         self.free(give)
-        return Draw(self.cell, SLOTS, self.capacity, 0.0, self.want, 0, self.held)
+        return Draw(self.cell, SLOTS, self.capacity, 0.0, self.want, self.least, 0, self.held)
 
     def receive(self, draw: Draw, answer: Answer, now: float) -> None:
         """Take in what the bank gave."""
@@ -268,9 +274,9 @@ class MoneyLease(Lease):
         return last
 
     def _draw(self, keep: int) -> Draw:
-        want = self.want if self.is_hard else 0
+        want, least = (self.want, self.least) if self.is_hard else (0, 0)
         return Draw(
-            self.cell, MONEY, self.capacity, 0.0, want, 0, keep, self.spent, self.floor,
+            self.cell, MONEY, self.capacity, 0.0, want, least, 0, keep, self.spent, self.floor,
             self.ends_at,
         )  # fmt: skip
 

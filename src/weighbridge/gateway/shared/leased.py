@@ -282,7 +282,7 @@ class LeasedAdmission:
         missing = holding.missing(claim)
         if self.bank.is_immediate:
             for lease, need in missing:
-                lease.ask(need)
+                lease.ask(need, need)
             self.courier.fetch([lease for lease, _ in missing], now, at, _nothing)
             return self._decide(holding, claim, now, at)
         dry = [one.refusal(need, now, at) for one, need in missing if one.is_dry(need, now)]
@@ -317,19 +317,20 @@ class LeasedAdmission:
         ]
         if low:
             for lease in low:
-                lease.ask(0)
+                lease.ask(0, 0)
             self.courier.fetch(low, now, at, self._serve)
 
     def _send(self, now: float, at: float) -> None:
         """One exchange for all that wait."""
-        needs: dict[Lease, int] = {}
+        needs: dict[Lease, tuple[int, int]] = {}  # of all together, and of the smallest
         for waiting in self._queue:
             for lease, need in waiting.holding.needs(waiting.claim):
-                needs[lease] = needs.get(lease, 0) + need
-        short = [(lease, need) for lease, need in needs.items() if lease.left < need]
-        for lease, need in short:
-            lease.ask(need)
-        self.courier.fetch([lease for lease, _ in short], now, at, self._serve)
+                together, least = needs.get(lease, (0, need))
+                needs[lease] = (together + need, min(least, need))
+        short = [lease for lease, (together, _) in needs.items() if lease.left < together]
+        for lease in short:
+            lease.ask(*needs[lease])
+        self.courier.fetch(short, now, at, self._serve)
 
     def _serve(self) -> None:
         """Decide what waits, in the order of its coming."""

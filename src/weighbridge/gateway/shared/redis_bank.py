@@ -113,13 +113,16 @@ def _arguments(draw: Draw, at: float) -> list[str | int]:
     if draw.kind != MONEY:
         rate = repr(draw.rate_per_s)
         ttl_s = int(_SLOTS_TTL_S)
-        return [draw.kind, draw.capacity, rate, draw.want, draw.give, draw.keep, 0, 0, ttl_s]
+        amounts = [draw.want, draw.least, draw.give, draw.keep]
+        return [draw.kind, draw.capacity, rate, *amounts, 0, 0, ttl_s]
     ttl_s = int(max(draw.ends_at - at, 0.0) + _AFTER_PERIOD_S)
     # Holds and wishes are rounded up and spend down: the rest of it is told when it is whole.
-    want, keep = -(-draw.want // PICO_PER_NANO), -(-draw.keep // PICO_PER_NANO)
+    want, least, keep = (
+        -(-amount // PICO_PER_NANO) for amount in (draw.want, draw.least, draw.keep)
+    )
     capacity = draw.capacity // PICO_PER_NANO
     spent, floor = draw.spent // PICO_PER_NANO, draw.floor // PICO_PER_NANO
-    return [draw.kind, capacity, "0", want, 0, keep, spent, floor, ttl_s]
+    return [draw.kind, capacity, "0", want, least, 0, keep, spent, floor, ttl_s]
 
 
 def _answer(draw: Draw, reply: list[Any]) -> Answer:

@@ -3,8 +3,8 @@
 The server's own clock refills rates and ends holds, so that replicas' clocks do not matter. Numbers
 are doubles: amounts of money are whole 10^-9 dollars, exact up to nine million dollars.
 
-Arguments: process, seconds that a hold lasts, thresholds (a comma between), then nine for each key:
-kind, capacity, rate, want, give, keep, spent, floor, seconds to keep the count.
+Arguments: process, seconds that a hold lasts, thresholds (a comma between), then ten for each key:
+kind, capacity, rate, want, least, give, keep, spent, floor, seconds to keep the count.
 """
 
 SCRIPT = """
@@ -16,12 +16,17 @@ for frac in string.gmatch(ARGV[3], '[^,]+') do fracs[#fracs + 1] = tonumber(frac
 
 local function text(number) return string.format('%.17g', number) end
 
-local function rate(key, capacity, per_s, want, give)
+local function grant(want, least, free)
+  if free < least then return 0 end
+  return math.max(math.min(want, free), 0)
+end
+
+local function rate(key, capacity, per_s, want, least, give)
   local kept = redis.call('HMGET', key, 'level', 'stamp')
   local level, stamp = tonumber(kept[1]) or capacity, tonumber(kept[2]) or now
   if now > stamp then level = level + (now - stamp) * per_s end
   level = math.min(level + give, capacity)
-  local granted = math.max(math.min(want, math.floor(level)), 0)
+  local granted = grant(want, least, math.floor(level))
   level = level - granted
   redis.call('HSET', key, 'level', text(level), 'stamp', text(math.max(now, stamp)))
   redis.call('EXPIRE', key, math.ceil((capacity - level) / per_s) + 60)
@@ -43,7 +48,7 @@ local function holds(key)
   return held
 end
 
-local function pool(key, capacity, want, keep, spent, floor, ttl_s, has_money)
+local function pool(key, capacity, want, least, keep, spent, floor, ttl_s, has_money)
   local total, from, to = 0, 0, 0
   if has_money then
     local kept = redis.call('HMGET', key, 'total', 's:' .. me, 'told')
@@ -57,7 +62,7 @@ local function pool(key, capacity, want, keep, spent, floor, ttl_s, has_money)
     redis.call('HSET', key, 'total', text(total), 's:' .. me, text(spent), 'told', to)
   end
   local held = holds(key) + keep
-  local granted = math.max(math.min(want, capacity - total - held), 0)
+  local granted = grant(want, least, capacity - total - held)
   if keep + granted > 0 then
     redis.call('HSET', key, 'h:' .. me, text(keep + granted) .. ' ' .. text(now + hold_s))
   else
@@ -71,11 +76,11 @@ end
 local answers = {text(now)}
 for i, key in ipairs(KEYS) do
   local a = {}
-  for j = 1, 9 do a[j] = tonumber(ARGV[3 + (i - 1) * 9 + j]) end
+  for j = 1, 10 do a[j] = tonumber(ARGV[3 + (i - 1) * 10 + j]) end
   if a[1] == 0 then
-    answers[i + 1] = rate(key, a[2], a[3], a[4], a[5])
+    answers[i + 1] = rate(key, a[2], a[3], a[4], a[5], a[6])
   else
-    answers[i + 1] = pool(key, a[2], a[4], a[6], a[7], a[8], a[9], a[1] == 2)
+    answers[i + 1] = pool(key, a[2], a[4], a[5], a[7], a[8], a[9], a[10], a[1] == 2)
   end
 end
 return answers
