@@ -176,7 +176,7 @@ def test_a_stopped_server_leaves_a_share_and_nothing_spent_is_lost(server: Serve
         assert 0 < n_away <= 27  # its lease, and a quarter of what was left
         refusal = await one.admit()
         assert isinstance(refusal, Refusal)
-        assert refusal.code == "budget_exceeded"
+        assert (refusal.code, refusal.retry_after_s) == ("budget_exceeded", 5.0)
         server.start()  # and it has forgotten everything
         for _ in range(3):
             await one.tick()

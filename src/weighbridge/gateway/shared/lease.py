@@ -22,7 +22,6 @@ from weighbridge.gateway.shared.bank import (
 
 # For so long a process believes a bank that said "empty", instead of asking for every request.
 DRY_S = 0.05
-AWAY_RETRY_S = 5.0
 _N_OTHER_PERIODS = 4
 
 
@@ -46,11 +45,6 @@ class Lease:
         self.stamp_s = 0.0
         self.dry_until_s = 0.0
         self.is_active = False
-
-    @property
-    def low(self) -> int:
-        """Below this it is time to lease more before it is empty."""
-        return self.batch // 4
 
     def ask(self, need: int, least: int) -> None:
         """Want what is missing of `need`, and twice the last batch, since that ran out.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
+from math import inf
 from typing import Any
 
 from weighbridge.gateway.admission import Budget, Claim, Grant, Limit, Refusal, VirtualKey
@@ -26,6 +28,8 @@ from weighbridge.gateway.shared.lease import (
 
 MAX_FREE = 5_000
 _MAX_TRIES = 3
+# The bank may be back long before a day's budget ends.
+AWAY_RETRY_S = 5.0
 Then = Callable[[Grant | Refusal], None]
 
 
@@ -304,7 +308,10 @@ class LeasedAdmission:
                 self.courier.note(lease)
         if holding.take(claim.tokens, claim.pico_usd):
             return LeasedGrant(self, holding, claim.tokens, claim.pico_usd)
-        return worst([one.refusal(need, now, at) for one, need in holding.missing(claim)])
+        refusal = worst([one.refusal(need, now, at) for one, need in holding.missing(claim)])
+        if self.courier.is_away and (refusal.retry_after_s or inf) > AWAY_RETRY_S:
+            return replace(refusal, retry_after_s=AWAY_RETRY_S)
+        return refusal
 
     def _top_up(self, holding: Holding, now: float, at: float) -> None:
         """Lease more before a lease is empty, so that few claims ever wait."""
