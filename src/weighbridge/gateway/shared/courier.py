@@ -10,7 +10,7 @@ from weighbridge.gateway.shared.bank import Answer, Bank, Draw
 from weighbridge.gateway.shared.lease import Lease, MoneyLease
 
 # So many leases are told to the bank in one tick; more take their turns.
-_MAX_DRAWS = 256
+_MAX_DRAWS = 100
 Arrived = Callable[[], None]
 
 
