@@ -54,11 +54,11 @@ def read_config(path: Path) -> Config:
     InputError
         Naming the file, the key, what is wrong and the mend.
     """
-    document, _ = load_yaml(path)
+    document, lines = load_yaml(path)
     where = str(path)
     own = {key: value for key, value in document.items() if key not in POLICY_KEYS}
     settings = _settings(own, where)
-    policy = read_policy({k: document[k] for k in POLICY_KEYS if k in document}, where)
+    policy = read_policy(document, where, lines)
     for field, text in (("listen", settings.listen), ("admin.listen", settings.admin.listen)):
         host_and_port(text, where, field)
     _check_paths(settings, policy, where)

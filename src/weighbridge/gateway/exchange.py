@@ -243,6 +243,8 @@ class Exchange:
         self.phase = SENT
         self.status = 0
         self.sent_s = self.last_data_s = self.gateway.now()
+        if self.calls is not None:
+            self.calls.sent_s = self.sent_s  # waiting at a gate is not the target's latency
         self.hides_usage, body = live.body_for(self.ask, request.body)
         self.attempt = live.pool.send(
             request.method, live.path_of(request), live.headers_for(self), body, self
@@ -255,7 +257,7 @@ class Exchange:
             return
         self.ticket = None
         live.leave(ticket, usage)
-        self.gateway.watch_gate(live)
+        self.gateway.pump_soon(live)
 
     # relay
 
@@ -277,7 +279,10 @@ class Exchange:
         self.calls.on_status(status, None, self.head_s)
         if is_event_stream(headers):
             self.phase = HELD
-            self.reader = StreamReader(self.endpoint, hide_usage=self.hides_usage)
+            hide_each = self.hides_usage and live.counts_each_chunk
+            self.reader = StreamReader(
+                self.endpoint, hide_usage=self.hides_usage, hide_each=hide_each
+            )
         else:
             self.phase = BODY
 
@@ -487,6 +492,7 @@ class Exchange:
         if self.phase == QUEUED and self.ticket is not None and live is not None and live.gate:
             live.gate.cancel(self.ticket)
             self.ticket = None
+            self.gateway.watch_gate(live)
         if self.calls is not None:
             self.calls.on_client_left()
         reader = self.reader

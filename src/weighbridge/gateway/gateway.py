@@ -93,14 +93,25 @@ class Gateway:
     # gates
 
     def watch_gate(self, live: Live) -> None:
-        """Come back when the gate can let the next one through."""
+        """Come back when the gate can let the next one through; an earlier wake replaces a later."""
         gate = live.gate
-        if gate is None or live.gate_timer is not None:
+        if gate is None:
             return
+        if live.gate_timer is not None:
+            live.gate_timer.cancel()
+            live.gate_timer = None
         wake_s = gate.next_wake(self.now())
         if wake_s is not None:
             wait_s = max(0.0, wake_s - self.now())
             live.gate_timer = self.loop.call_later(wait_s, self._pump, live)
+
+    def pump_soon(self, live: Live) -> None:
+        """A place has become free: let the next one through, once this event is dealt with."""
+        gate = live.gate
+        if gate is not None and gate.n_waiting:
+            if live.gate_timer is not None:
+                live.gate_timer.cancel()
+            live.gate_timer = self.loop.call_soon(self._pump, live)
 
     def _pump(self, live: Live) -> None:
         live.gate_timer = None

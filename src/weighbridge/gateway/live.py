@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -54,7 +55,7 @@ class Live:
         self.health = health
         gate = TargetGate(target.caps)
         self.gate = gate if gate.is_capped else None
-        self.gate_timer: object | None = None
+        self.gate_timer: asyncio.Handle | None = None
         self.prefix = urlsplit(target.url).path.rstrip("/").encode()
         self.query = target.query.encode()
         self.drains = target.on_client_leave == "drain"

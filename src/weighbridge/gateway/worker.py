@@ -33,6 +33,7 @@ from weighbridge.gateway.reloading import Reloader
 from weighbridge.gateway.setup import Parts, Setup, set_up
 from weighbridge.gateway.shared.bank import TICK_S
 from weighbridge.gateway.shared.leased import LeasedAdmission
+from weighbridge.gateway.shared.redis_bank import RedisBank
 from weighbridge.gateway.spending import SpendKeeper
 from weighbridge.gateway.upkeep import Compactor, SpoolKeeper, write_whole
 from weighbridge.gateway.watching import Watcher
@@ -47,7 +48,6 @@ from weighbridge.policy.types import Target
 
 MIB, KIB = 1024 * 1024, 1024
 SNAPSHOT_S = 1.0
-GIVE_BACK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,10 +283,8 @@ class Worker:
 
     def _settle_accounts(self) -> None:
         """Leases of shared limits are renewed and given back."""
-        admission = self.admission
-        assert isinstance(admission, LeasedAdmission)
         self._timers["leases"] = self.loop.call_later(TICK_S, self._settle_accounts)
-        admission.tick(time.monotonic(), time.time())
+        self.admission.tick(time.monotonic(), time.time())
 
     # life
 
@@ -316,8 +314,8 @@ class Worker:
         if self.compactor is not None:
             self.compactor.start()
         self._snapshot()
-        if isinstance(self.admission, LeasedAdmission):
-            self._settle_accounts()
+        self.admission.warm(time.monotonic(), time.time())
+        self._settle_accounts()
 
     def _tls(self) -> ssl.SSLContext | None:
         words = self.config.settings.tls
@@ -353,11 +351,13 @@ class Worker:
     async def _give_back(self) -> None:
         """Leases that are not in use go back, so that others need not wait for them to expire."""
         admission = self.admission
+        admission.close(time.monotonic(), time.time())
         if isinstance(admission, LeasedAdmission):
-            admission.close(time.monotonic(), time.time())
-            if not admission.bank.is_immediate:
-                await asyncio.sleep(GIVE_BACK_S)
-            admission.bank.close()
+            bank = admission.bank
+            if isinstance(bank, RedisBank):
+                await bank.aclose()
+            else:
+                bank.close()
 
     async def run(self, started: Callable[[], None] = lambda: None) -> int:
         """Serve until SIGTERM or SIGINT, then drain."""
