@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -205,9 +205,26 @@ async def open_house(
     **terms: Any,
 ) -> AsyncIterator[House]:
     """Start providers and a gateway, and stop both."""
-    providers = [Provider(settings or Settings(speed=0, n_requests_kept=1000)) for _ in range(n_providers)]
-    for provider in providers:
-        await provider.start()
+    settings = settings or Settings(speed=0, n_requests_kept=1000)
+    async with AsyncExitStack() as stack:
+        providers = [
+            await stack.enter_async_context(Provider(settings)) for _ in range(n_providers)
+        ]
+        yield await stack.enter_async_context(
+            open_gateway(folder, change, providers, observe=observe, **terms)
+        )
+
+
+@asynccontextmanager
+async def open_gateway(
+    folder: Path,
+    change: Callable[[dict[str, Any]], None] | None,
+    providers: list[Provider],
+    *,
+    observe: bool = False,
+    **terms: Any,
+) -> AsyncIterator[House]:
+    """A gateway in front of providers that run already; a second one in a folder goes on there."""
     document = plain_config(providers)
     if change is not None:
         change(document)
@@ -215,7 +232,11 @@ async def open_house(
     path.write_text(yaml.safe_dump(document))
     terms.setdefault("tenant", "search")
     budgets = tuple(parse_budget(text) for text in terms.pop("budgets", ()))
-    _, key = KeyStore(folder / "keys.json").create(KeyTerms(budgets=budgets, **terms), 0.0, "k1")
+    store = KeyStore(folder / "keys.json")
+    if store.path.exists():
+        _, key = store.rotate("k1", 0.0, 0.0)
+    else:
+        _, key = store.create(KeyTerms(budgets=budgets, **terms), 0.0, "k1")
     environ = {"UPSTREAM_KEY": "sk-upstream", "ADMIN_KEY": "admin-secret"}
     events: list[str] = []
 
@@ -229,8 +250,6 @@ async def open_house(
         yield house
     finally:
         await worker.stop()
-        for provider in providers:
-            await provider.stop()
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 import json
 from decimal import Decimal
 
+import pytest
+
 from weighbridge.rehearsal.provider_settings import Fault
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
@@ -101,10 +103,11 @@ def test_a_model_that_no_rule_serves_is_refused(house, run) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("stream", [False, True])
 def test_a_failed_call_is_repeated_at_the_next_target_with_streaming_and_without(
-    house, run
+    house, run, stream
 ) -> None:
-    async def main(stream: bool) -> None:
+    async def main() -> None:
         async with house(n_providers=2) as h:
             h.providers[0].add_fault(Fault(fault="status_500"))
             answer = await h.ask({**CHAT, "stream": stream})
@@ -114,5 +117,4 @@ def test_a_failed_call_is_repeated_at_the_next_target_with_streaming_and_without
             assert [a.target for a in record.attempt_log] == ["up0", "up1"]
             assert record.attempt_log[0].http_status == 500
 
-    for stream in (False, True):
-        run(lambda stream=stream: main(stream))
+    run(main)

@@ -21,6 +21,7 @@ TimeoutKind = Literal["connect", "first_byte", "first_token", "stall", "total"]
 
 # 409: a lock was held; 520 to 524: a CDN could not reach its origin; 529: an API is overloaded.
 REPEATABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+RESEND_S = 1.0  # a kept connection that dies so soon was closed before the request came
 UNSENT = frozenset({Fault.DNS, Fault.CONNECT, Fault.CONNECT_TIMEOUT, Fault.TLS, Fault.PROXY})
 # Asking the same target again cannot help.
 LASTING = frozenset({Fault.TLS, Fault.TOO_LARGE})
@@ -359,7 +360,8 @@ class Calls:
 
     def _may_resend(self, now: float) -> bool:
         is_first = self._n_free == 0 and not self.is_relayed
-        return is_first and self._is_repeatable and now < self.deadline_s
+        was_quick = now - self.sent_s < RESEND_S  # later the provider may well have worked on it
+        return is_first and was_quick and self._is_repeatable and now < self.deadline_s
 
     def _hold(self, target: Target, until_s: float) -> None:
         if self._hold_until_s is None:

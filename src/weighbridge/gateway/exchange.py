@@ -18,7 +18,6 @@ from weighbridge.gateway.headers import (
     REQUEST_ID,
     answer_headers,
     is_event_stream,
-    promised_length,
     readable,
 )
 from weighbridge.gateway.pipeline import PIPELINE
@@ -302,7 +301,8 @@ class Exchange:
                 self.size = TAIL_BYTES
         elif self.size > WHOLE_BODY_BYTES:
             if self.phase == BODY:
-                self.begin(promised_length(self.upstream_headers), b"".join(self.parts))
+                length = None if self.attempt is None else self.attempt.length
+                self.begin(length, b"".join(self.parts))
             elif self.attempt is not None:
                 self.attempt.cancel()
                 self.on_fault(Fault.TOO_LARGE, "an error answer above 256 KiB")

@@ -12,37 +12,15 @@ if TYPE_CHECKING:
 
 REQUEST_ID = b"x-weighbridge-request-id"
 
-HOP_BY_HOP = frozenset(
-    (
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    )
-)
 CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key"))
 OURS = frozenset(
     b"x-weighbridge-" + name
     for name in (b"feature", b"template", b"conversation", b"user", b"data-class", b"key")
 )
-# Usage is read in passing, so that answers are asked for as they are, uncompressed.
-NOT_SENT_WITH_CREDENTIALS = (
-    HOP_BY_HOP
-    | OURS
-    | {
-        b"host",
-        b"content-length",
-        b"expect",
-        b"accept-encoding",
-    }
-)
+# Usage is read in passing, so that answers are asked for as they are, uncompressed. What belongs to
+# the hop the wire has taken away.
+NOT_SENT_WITH_CREDENTIALS = OURS | {b"accept-encoding"}
 NOT_SENT = NOT_SENT_WITH_CREDENTIALS | CREDENTIALS
-NOT_RETURNED = HOP_BY_HOP | {b"content-length", REQUEST_ID}
 
 MOST_INFLATED_BYTES = 8 * 1024 * 1024
 
@@ -58,9 +36,7 @@ def presented_key(headers: dict[bytes, bytes]) -> bytes | None:
 
 def answer_headers(x: Exchange) -> Headers:
     """An upstream's headers as the client gets them, with our request id."""
-    headers = [pair for pair in x.upstream_headers if pair[0] not in NOT_RETURNED]
-    headers.append((REQUEST_ID, x.request_id))
-    return headers
+    return [*x.upstream_headers, (REQUEST_ID, x.request_id)]
 
 
 def value_of(headers: Headers, name: bytes) -> bytes | None:
@@ -75,12 +51,6 @@ def is_event_stream(headers: Headers) -> bool:
     """Whether an answer is server-sent events."""
     value = value_of(headers, b"content-type")
     return value is not None and value[:17].lower() == b"text/event-stream"
-
-
-def promised_length(headers: Headers) -> int | None:
-    """Content-Length of an answer; the wire has checked that it is a number."""
-    value = value_of(headers, b"content-length")
-    return None if value is None else int(value)
 
 
 def readable(body: bytes, headers: Headers) -> bytes:

@@ -78,12 +78,8 @@ class Live:
         return path + b"?" + query if query else path
 
     def headers_for(self, x: Exchange) -> Headers:
-        """The client's headers, less those of the hop and its key, plus ours."""
+        """The client's headers, less its key and what is meant for us, plus what the target needs."""
         dropped = self.dropped
-        connection = x.headers.get(b"connection")
-        if connection is not None and b"," in connection:
-            named = {word.strip().lower() for word in connection.split(b",")}
-            dropped = dropped | named
         headers = [pair for pair in x.request.headers if pair[0] not in dropped]
         headers += self.added
         return headers

@@ -117,6 +117,10 @@ class UpstreamEvents(Protocol):
 class Attempt(Protocol):
     """One request on its way upstream."""
 
+    @property
+    def length(self) -> int | None:
+        """Content-Length of the answer, from `on_head` on; None where it has none."""
+
     def cancel(self) -> None:
         """Give it up: its connection is closed at once; no more events come."""
 
