@@ -43,6 +43,7 @@ UPSTREAMS = {
 @click.option("--admin-listen", help="Address of the admin port instead of the configuration's.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--worker", type=int, hidden=True)
+@click.option("--rehearsal-clock", metavar="START,SPEED", hidden=True)  # for `weighbridge demo`
 def serve(
     config: Path | None,
     observe: bool,
@@ -52,6 +53,7 @@ def serve(
     admin_listen: str | None,
     workers: int,
     worker: int | None,
+    rehearsal_clock: str | None,
 ) -> None:
     """Serve CONFIG: route and meter every request, and write it down.
 
@@ -60,10 +62,14 @@ def serve(
       weighbridge serve --observe --upstream openai
     """
     read = _reader(config, observe, upstreams, folder, listen, admin_listen)
+    if rehearsal_clock is not None and workers > 1:
+        raise InputError(
+            "serve", "--rehearsal-clock", "stands beside --workers", "drop one of them"
+        )
     if worker is None and workers > 1:
         code = _supervise(read(), workers)
     else:
-        code = _run(read, worker or 0, workers, observe)
+        code = _run(read, worker or 0, workers, observe, rehearsal_clock)
     raise SystemExit(code)
 
 
@@ -96,13 +102,20 @@ def _reader(
     return read
 
 
-def _run(read: Callable[[], Config], worker: int, n_workers: int, observe: bool) -> int:
+def _run(
+    read: Callable[[], Config], worker: int, n_workers: int, observe: bool, clock: str | None
+) -> int:
     import uvloop
 
+    from weighbridge.gateway.rehearsal_clock import parse_clock
     from weighbridge.gateway.worker import ServeOptions, Worker
 
+    options = ServeOptions(
+        worker, n_workers, observe, None if clock is None else parse_clock(clock)
+    )
+
     async def main() -> int:
-        made = Worker(read, ServeOptions(worker, n_workers, observe), say=_say)
+        made = Worker(read, options, say=_say)
         await made.run(lambda: _announce(made, observe) if worker == 0 else None)
         return 0
 

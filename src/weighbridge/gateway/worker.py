@@ -30,6 +30,12 @@ from weighbridge.gateway.live import origin_of
 from weighbridge.gateway.meter import Meter
 from weighbridge.gateway.metrics import Metrics
 from weighbridge.gateway.observing import observed
+from weighbridge.gateway.rehearsal_clock import (
+    EVENT,
+    ID_PREFIX,
+    RehearsalClock,
+    refuse_outside_rehearsal,
+)
 from weighbridge.gateway.reloading import Reloader
 from weighbridge.gateway.setup import Parts, Setup, set_up
 from weighbridge.gateway.shared.bank import TICK_S
@@ -58,6 +64,7 @@ class ServeOptions:
     worker: int = 0
     n_workers: int = 1
     observe: bool = False
+    clock: RehearsalClock | None = None  # refused unless all is on loopback
 
 
 class Worker:
@@ -74,6 +81,7 @@ class Worker:
         self._options = options
         self.environ = environ
         self._say = say
+        self.wall: Callable[[], float] = options.clock or time.time
         self.loop = asyncio.get_running_loop()
         self.config = self._read_config()
         self.metrics = Metrics()
@@ -97,7 +105,8 @@ class Worker:
             self.metrics,
             self.loop,
             random=random.random,
-            boot=os.urandom(5).hex(),
+            boot=(ID_PREFIX if options.clock else "") + os.urandom(5).hex(),
+            wall=self.wall,
         )
         self.spend = self._spend_keeper()
         self._restore_spend()
@@ -113,6 +122,8 @@ class Worker:
 
     def _read_config(self) -> Config:
         config = self._read()
+        if self._options.clock is not None:
+            refuse_outside_rehearsal(config, self._options.n_workers)
         return observed(config) if self._options.observe else config
 
     def _make_folders(self) -> None:
@@ -253,7 +264,7 @@ class Worker:
     def tell(self, name: str, detail: str) -> None:
         """Something an operator should see: to the spool, the counters and standard error."""
         self.metrics.count(f'events_total{{name="{name}"}}')
-        line = EventLine(at_us=int(time.time() * 1e6), name=name, detail=detail)
+        line = EventLine(at_us=int(self.wall() * 1e6), name=name, detail=detail)
         self.spool.append(encode_line(line))
         self._say(f"weighbridge: {name}" + (f": {detail}" if detail else ""))
 
@@ -273,7 +284,7 @@ class Worker:
         self._timers["snapshot"] = self.loop.call_later(SNAPSHOT_S, self._snapshot)
         try:
             if self.spend is not None:
-                self.spend.save(self.spool, time.time())
+                self.spend.save(self.spool, self.wall())
             if self._options.n_workers > 1:
                 counters = msgspec.json.encode(self.admin.own_snapshot())
                 write_whole(self.state / f"metrics-{self.worker}.json", counters)
@@ -285,7 +296,7 @@ class Worker:
     def _settle_accounts(self) -> None:
         """Leases of shared limits are renewed and given back."""
         self._timers["leases"] = self.loop.call_later(TICK_S, self._settle_accounts)
-        self.admission.tick(time.monotonic(), time.time())
+        self.admission.tick(time.monotonic(), self.wall())
 
     # life
 
@@ -316,7 +327,10 @@ class Worker:
             self.compactor.start()
         self._snapshot()
         _settle_memory()
-        self.admission.warm(time.monotonic(), time.time())
+        if self._options.clock is not None:
+            self._options.clock.start()
+            self.tell(EVENT, self._options.clock.words)
+        self.admission.warm(time.monotonic(), self.wall())
         self._settle_accounts()
 
     def _tls(self) -> ssl.SSLContext | None:
@@ -353,7 +367,7 @@ class Worker:
     async def _give_back(self) -> None:
         """Leases that are not in use go back, so that others need not wait for them to expire."""
         admission = self.admission
-        admission.close(time.monotonic(), time.time())
+        admission.close(time.monotonic(), self.wall())
         if isinstance(admission, LeasedAdmission):
             bank = admission.bank
             if isinstance(bank, RedisBank):
