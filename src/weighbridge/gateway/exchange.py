@@ -20,7 +20,7 @@ from weighbridge.gateway.headers import (
     is_event_stream,
     readable,
 )
-from weighbridge.gateway.pipeline import PIPELINE
+from weighbridge.gateway.pipeline import PIPELINE, Caller
 from weighbridge.gateway.retry_after import retry_after_s
 from weighbridge.gateway.wire.messages import Attempt, Fault, Headers, Responder
 
@@ -46,56 +46,50 @@ HOLD_S = (
     1.0  # what comes before the first token waits so long, so that a failed start may fail over
 )
 OPEN_LINE_S = 0.1
+BROKEN_OFF = "The upstream broke off: this answer is incomplete."
 CLIENT_LEFT = 499  # as nginx logs it; nobody receives it
 
 
 class Exchange:
     """A request, its answer, and everything that the record of it needs."""
 
-    __slots__ = (
-        "arrived_s",
-        "ask",
-        "at",
-        "attempt",
-        "calls",
-        "client_gone",
-        "data_class",
-        "dialect",
-        "endpoint",
-        "facts",
-        "first_token_s",
-        "gateway",
-        "grant",
-        "head_s",
-        "headers",
-        "hides_usage",
-        "kept_error",
-        "key",
-        "last_data_s",
-        "live",
-        "opened",
-        "parts",
-        "paused",
-        "phase",
-        "queue_s",
-        "queued_at_s",
-        "reader",
-        "recorded",
-        "relaying",
-        "request",
-        "request_id",
-        "responder",
-        "route",
-        "sent_s",
-        "setup",
-        "size",
-        "status",
-        "step",
-        "tenant",
-        "ticket",
-        "told",
-        "upstream_headers",
-    )
+    # Where an exchange begins. Defaults of the class cost nothing to the many requests that never
+    # change them; instances keep only what is theirs.
+    phase = DECIDING
+    step = 0
+    caller: Caller
+    dialect: Dialect = "openai"
+    endpoint: Endpoint = "other"
+    key: VirtualKey | None = None
+    tenant: str | None = None
+    data_class: str | None = None
+    ask: Ask | None = None
+    facts: Facts | None = None
+    route: Route | None = None
+    grant: Grant | None = None
+    calls: Calls | None = None
+    live: Live | None = None
+    ticket: Ticket | None = None
+    attempt: Attempt | None = None
+    sent_s = 0.0
+    head_s = 0.0
+    hides_usage = False
+    queued_at_s = 0.0
+    queue_s = 0.0
+    status = 0
+    told = 0
+    upstream_headers: Headers
+    parts: list[bytes]
+    size = 0
+    reader: StreamReader | None = None
+    relaying = False
+    first_token_s = 0.0
+    last_data_s = 0.0
+    kept_error: tuple[int, Headers, bytes] | None = None
+    paused = False
+    client_gone = False
+    opened = False
+    recorded = False
 
     def __init__(self, gateway: Gateway, setup: Setup, responder: Responder) -> None:
         self.gateway = gateway
@@ -105,41 +99,6 @@ class Exchange:
         self.request_id = gateway.next_id()
         self.arrived_s = gateway.now()
         self.at = gateway.wall()
-        self.phase = DECIDING
-        self.step = 0
-        self.headers: dict[bytes, bytes] = {}
-        self.dialect: Dialect = "openai"
-        self.endpoint: Endpoint = "other"
-        self.key: VirtualKey | None = None
-        self.tenant: str | None = None
-        self.data_class: str | None = None
-        self.ask: Ask | None = None
-        self.facts: Facts | None = None
-        self.route: Route | None = None
-        self.grant: Grant | None = None
-        self.calls: Calls | None = None
-        self.live: Live | None = None
-        self.ticket: Ticket | None = None
-        self.attempt: Attempt | None = None
-        self.sent_s = 0.0
-        self.head_s = 0.0
-        self.hides_usage = False
-        self.queued_at_s = 0.0
-        self.queue_s = 0.0
-        self.status = 0
-        self.told = 0
-        self.upstream_headers: Headers = []
-        self.parts: list[bytes] = []
-        self.size = 0
-        self.reader: StreamReader | None = None
-        self.relaying = False
-        self.first_token_s = 0.0
-        self.last_data_s = 0.0
-        self.kept_error: tuple[int, Headers, bytes] | None = None
-        self.paused = False
-        self.client_gone = False
-        self.opened = False
-        self.recorded = False
         responder.handler = self
 
     # decide
@@ -188,7 +147,9 @@ class Exchange:
     def perform(self, action: Action) -> None:
         """Do what the machine of calls decided."""
         kind = type(action)
-        if kind is Send:
+        if self.client_gone and kind is not Torn:
+            self.forsake()
+        elif kind is Send:
             assert isinstance(action, Send)
             self.enter(self.setup.live[action.target.name])
         elif isinstance(action, Wait):
@@ -200,6 +161,13 @@ class Exchange:
             self.tear(action.error_type)
         else:
             self.deliver_error()
+
+    def forsake(self) -> None:
+        """What was drained for a client that has left has failed: nobody needs another attempt."""
+        reader = self.reader
+        usage = NOTHING if reader is None else reader.usage_or_estimate(self.input_estimate)
+        self.finish("interrupted", "client_left", usage)
+        self.close()
 
     def resume(self) -> None:
         """A backoff is over; the client may have left meanwhile."""
@@ -241,6 +209,9 @@ class Exchange:
         assert live is not None
         self.phase = SENT
         self.status = 0
+        self.reader = None  # of an earlier attempt, as all that it got
+        self.parts = []
+        self.size = 0
         self.sent_s = self.last_data_s = self.gateway.now()
         if self.calls is not None:
             self.calls.sent_s = self.sent_s  # waiting at a gate is not the target's latency
@@ -314,7 +285,7 @@ class Exchange:
             return
         self.last_data_s = now = self.gateway.now()
         out = reader.feed(data)
-        if not self.first_token_s and reader.first_token_seen:
+        if not self.first_token_s and (reader.first_token_seen or self.endpoint == "other"):
             self.first_token_s = now
             if self.live is not None:
                 self.live.health.on_ttft(now - self.sent_s, now)
@@ -398,7 +369,13 @@ class Exchange:
         """The stream ended as HTTP has it; without its last event it was cut short."""
         reader = self.reader
         assert reader is not None
+        is_cut = self.is_cut(reader)
+        if is_cut and self.phase == HELD and not self.client_gone:
+            self.on_fault(Fault.RESET, "the stream ended before its first token")
+            return
         out = (self.release() if self.phase == HELD else b"") + reader.close()
+        if is_cut:
+            out += error_event(self.endpoint, "stream_unfinished", BROKEN_OFF)
         self.finish_stream()
         self.close()
         if self.client_gone:
@@ -409,6 +386,10 @@ class Exchange:
             self.responder.write(out)
         self.responder.end()
 
+    def is_cut(self, reader: StreamReader) -> bool:
+        """Whether a stream that HTTP calls complete lacks its end; of other paths nobody knows."""
+        return not reader.is_complete and reader.error is None and self.endpoint != "other"
+
     def finish_stream(self) -> None:
         """Write a stream down, before its last bytes leave."""
         reader = self.reader
@@ -416,7 +397,7 @@ class Exchange:
         usage = reader.usage_or_estimate(self.input_estimate)
         if reader.error is not None:
             self.finish("error", "stream_error_event", usage)
-        elif not reader.finished:
+        elif self.is_cut(reader):
             self.finish("interrupted", "stream_unfinished", usage)
         else:
             self.finish("ok", None, usage)
@@ -469,8 +450,7 @@ class Exchange:
         if reader is None:
             self.responder.abort()
             return
-        message = "The upstream broke off: this answer is incomplete."
-        self.responder.write(reader.close() + error_event(self.endpoint, error_type, message))
+        self.responder.write(reader.close() + error_event(self.endpoint, error_type, BROKEN_OFF))
         self.responder.end()
 
     # the client
@@ -493,10 +473,13 @@ class Exchange:
             live.gate.cancel(self.ticket)
             self.ticket = None
             self.gateway.watch_gate(live)
+        usage: TokenUsage | None = None
         if self.calls is not None:
-            self.calls.on_client_left()
-        reader = self.reader
-        usage = None if reader is None else reader.usage_or_estimate(self.input_estimate)
+            self.calls.on_client_left(is_sent=self.phase != QUEUED)
+        if attempt is None:  # between attempts, or before the first
+            usage = NOTHING
+        elif self.reader is not None:
+            usage = self.reader.usage_or_estimate(self.input_estimate)
         self.finish("interrupted", "client_left", usage)
         self.close()
 

@@ -93,7 +93,7 @@ class Gateway:
     # gates
 
     def watch_gate(self, live: Live) -> None:
-        """Come back when the gate can let the next one through; an earlier wake replaces a later."""
+        """Come back when the gate can let the next one through; replaces an earlier request."""
         gate = live.gate
         if gate is None:
             return

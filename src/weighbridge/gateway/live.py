@@ -78,7 +78,7 @@ class Live:
         return path + b"?" + query if query else path
 
     def headers_for(self, x: Exchange) -> Headers:
-        """The client's headers, less its key and what is meant for us, plus what the target needs."""
+        """The client's headers, less its key and what is for us, plus what the target needs."""
         dropped = self.dropped
         headers = [pair for pair in x.request.headers if pair[0] not in dropped]
         headers += self.added

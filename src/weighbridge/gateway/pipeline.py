@@ -8,6 +8,7 @@ retries and failover), relay and meter, in `exchange.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from weighbridge.gateway.admission import Claim, Refusal
@@ -15,7 +16,7 @@ from weighbridge.gateway.calls import Calls
 from weighbridge.gateway.dialects.ask import AskError
 from weighbridge.gateway.dialects.asking import read_ask
 from weighbridge.gateway.dialects.endpoints import dialect_of, endpoint_of
-from weighbridge.gateway.dialects.naming import names_from_headers
+from weighbridge.gateway.dialects.naming import Labels, names_from_headers
 from weighbridge.gateway.dialects.prompts import prompt_parts
 from weighbridge.gateway.headers import presented_key
 from weighbridge.gateway.keys import model_refusal
@@ -23,13 +24,18 @@ from weighbridge.policy.matching import tighten
 from weighbridge.policy.types import Facts, NoRoute, Route
 
 if TYPE_CHECKING:
+    from weighbridge.gateway.admission import VirtualKey
+    from weighbridge.gateway.dialects.ask import Endpoint
     from weighbridge.gateway.exchange import Exchange
+    from weighbridge.gateway.setup import Setup
+    from weighbridge.policy.types import Dialect
 
 
 class Waiting:
     """A step's answer: the exchange goes on later, by itself."""
 
 
+NO_LABELS = Labels()
 WAITING: Final = Waiting()
 Outcome = Refusal | Waiting | None
 
@@ -41,63 +47,101 @@ UNRECORDED = Refusal(
 )
 
 
+class Caller:
+    """What a head alone says: who asks, where, under which names. Kept with heads that repeat."""
+
+    __slots__ = ("dialect", "endpoint", "expires_at", "key", "labels", "setup", "tenant")
+
+    def __init__(
+        self, setup: Setup, endpoint: Endpoint, dialect: Dialect, key: VirtualKey | None
+    ) -> None:
+        self.setup = setup  # under another one, all of it is looked up anew
+        self.endpoint = endpoint
+        self.dialect = dialect
+        self.key = key
+        self.expires_at = inf if key is None or key.expires_at is None else key.expires_at
+        self.tenant: str | None = None if key is None else key.tenant
+        self.labels = NO_LABELS
+
+
 def authenticate(x: Exchange) -> Outcome:
     """Which key is it, and may it ask this gateway anything?"""
+    head = x.request.head
+    caller = None if head is None else head.seen
+    if type(caller) is not Caller or caller.setup is not x.setup or x.at >= caller.expires_at:
+        found = meet(x)
+        if isinstance(found, Refusal):
+            return found
+        caller = found
+        if head is not None:
+            head.seen = caller
+    x.caller = caller
+    x.endpoint = caller.endpoint
+    x.dialect = caller.dialect
+    x.key = caller.key
+    x.tenant = caller.tenant
+    return None
+
+
+def meet(x: Exchange) -> Caller | Refusal:
+    """Look up who asks, by everything that the head says."""
     request, setup = x.request, x.setup
-    x.headers = headers = dict(request.headers)
     endpoint = endpoint_of(request.method, request.path)
     if endpoint is None:
         return UNKNOWN_PATH
     x.endpoint = endpoint
     x.dialect = dialect_of(endpoint, request.headers)
+    presented = presented_key(dict(request.headers))
     if setup.is_open:
-        x.tenant = setup.name_of_stranger(presented_key(headers))
-        return None
-    key = setup.keys.check(presented_key(headers), x.at)
-    if type(key) is Refusal:
-        return key
-    assert not isinstance(key, Refusal)
-    x.key = key
-    x.tenant = key.tenant
-    return None
+        caller = Caller(setup, endpoint, x.dialect, None)
+        caller.tenant = setup.name_of_stranger(presented)
+    else:
+        key = setup.keys.check(presented, x.at)
+        if isinstance(key, Refusal):
+            return key
+        caller = Caller(setup, endpoint, x.dialect, key)
+    try:
+        caller.labels = names_from_headers(request.headers)
+    except AskError as error:
+        x.key, x.tenant = caller.key, caller.tenant
+        return Refusal(400, "invalid_request", str(error))
+    return caller
 
 
 def identify(x: Exchange) -> Outcome:
     """What is asked, for which feature and template, in which data class?"""
-    setup, request = x.setup, x.request
+    setup, request, names = x.setup, x.request, x.caller.labels
+    x.data_class = x.key.data_class if x.key is not None else None
+    if names.data_class is not None:
+        tightened = tighten(x.data_class, names.data_class, setup.policy)
+        if isinstance(tightened, NoRoute):
+            return Refusal(403, tightened.reason, tightened.message)
+        x.data_class = tightened
     if x.endpoint == "models":
         return list_models(x)
     if x.endpoint == "other":
         return setup.route_other(x)
     try:
         ask = x.ask = read_ask(x.endpoint, request.body)
-        names = names_from_headers(request.headers)
     except AskError as error:
         return Refusal(400, "invalid_request", str(error))
-    feature = names.feature or ask.feature
     template = names.template or ask.template
     if template is None and setup.fingerprinter is not None:
-        template = setup.fingerprinter.template(*prompt_parts(x.endpoint, request.body))
-    data_class = x.key.data_class if x.key is not None else None
-    if names.data_class is not None:
-        tightened = tighten(data_class, names.data_class, setup.policy)
-        if isinstance(tightened, NoRoute):
-            return Refusal(403, tightened.reason, tightened.message)
-        data_class = tightened
-    x.data_class = data_class
+        parts = prompt_parts(x.endpoint, request.body)
+        template = setup.fingerprinter.template(*parts) or None
     x.facts = Facts(
         x.dialect,
         ask.model,
         x.tenant,
-        feature,
+        names.feature or ask.feature,
         template,
-        data_class,
+        x.data_class,
         ask.input_tokens_estimate,
         ask.has_tools,
         ask.has_json_schema,
         names.user or ask.user,
         names.conversation or ask.conversation,
-        setup.instant(x.at),
+        setup.instant(x.at) if setup.has_windows else None,
     )
     return None
 

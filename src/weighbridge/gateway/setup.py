@@ -111,8 +111,6 @@ class Setup:
 
     def route_other(self, x: Exchange) -> Refusal | None:
         """Route a path that names no model: stored responses, and what the operator allows."""
-        if x.key is not None:
-            x.data_class = x.key.data_class
         path = x.request.path.decode("ascii", "replace")
         target = self._target_of(path, x)
         if target is None:

@@ -21,10 +21,11 @@ class AttemptLine(msgspec.Struct, frozen=True, omit_defaults=True):
     list_cost_pico_usd: int | None = None  # of an attempt that was billed and not the last one
 
 
-class RequestLine(
-    msgspec.Struct, omit_defaults=True, tag="request", tag_field="kind", kw_only=True
-):
-    """One finished request; the last line of a request id counts."""
+class RequestLine(msgspec.Struct, omit_defaults=True, tag="request", tag_field="kind", gc=False):
+    """One finished request; the last line of a request id counts.
+
+    Nothing in it can refer back to it, so that the garbage collector need not look after it.
+    """
 
     request_id: str
     started_at_us: int

@@ -8,12 +8,36 @@ from typing import Protocol
 Headers = list[tuple[bytes, bytes]]
 
 
+class Head:
+    """What requests with the same head share; the pipeline keeps here what it made of it."""
+
+    __slots__ = ("headers", "method", "path", "query", "seen")
+
+    def __init__(self, method: bytes, path: bytes, query: bytes, headers: Headers) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers  # never changed: later requests are given the same list
+        self.seen: object | None = None
+
+
 class Request:
     """One whole request of a client, body included."""
 
-    __slots__ = ("body", "headers", "http_minor", "keep_alive", "method", "path", "peer", "query")
+    __slots__ = (
+        "body",
+        "head",
+        "headers",
+        "http_minor",
+        "keep_alive",
+        "method",
+        "path",
+        "peer",
+        "query",
+    )
 
     def __init__(self, method: bytes, path: bytes, query: bytes, headers: Headers) -> None:
+        self.head: Head | None = None  # set where the next request may well have the same
         self.method = method
         self.path = path  # without the query, still percent-encoded
         self.query = query  # without the question mark

@@ -16,7 +16,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from weighbridge.gateway.wire.chunks import ChunkDecoder, ChunkError, TooMuchError
 from weighbridge.gateway.wire.heads import HOP_BY_HOP
 from weighbridge.gateway.wire.limits import WireLimits
-from weighbridge.gateway.wire.messages import Headers, Request
+from weighbridge.gateway.wire.messages import Head, Headers, Request
 
 IDLE, HEAD, BODY, CLOSED = range(4)
 
@@ -30,6 +30,8 @@ _ORIGIN_FORM = re.compile(_TARGET)
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)(.*)")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]")
 _BARE = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
+_LENGTH, _SDK_LENGTH = b"\r\nContent-Length: ", b"\r\ncontent-length: "
+_KNOWN_BELOW_BYTES = 8192
 _MAX_PARTS = 256
 _LINE_SLACK_BYTES = 32  # method and version beside the target
 
@@ -55,6 +57,8 @@ class RequestReader:
         "_has_line",
         "_head",
         "_host",
+        "_known",
+        "_known_head",
         "_left",
         "_length",
         "_limits",
@@ -94,6 +98,8 @@ class RequestReader:
         self._chunks: ChunkDecoder | None = None
         self._ended = False
         self._unchecked = False
+        self._known = b""  # the last head without its Content-Length line, where it was plain
+        self._known_head: Head | None = None
 
     def feed(self, data: bytes) -> None:
         """Read on; whole requests are in `ready`, a refusal in `refusal`."""
@@ -173,6 +179,13 @@ class RequestReader:
 
     def _on_whole_head(self, data: bytes, end: int) -> bytes:
         """Read a head that is all here; returns what follows the request, or b''."""
+        start = data.find(_LENGTH, 0, end)
+        if start < 0:
+            start = data.find(_SDK_LENGTH, 0, end)
+        if start >= 0:
+            rest = self._on_known_head(data, start, end)
+            if rest is not None:
+                return rest
         limits = self._limits
         found = _LINE.match(data)
         if found is None or found[1] not in METHODS or found.end() > limits.max_target_bytes:
@@ -191,7 +204,44 @@ class RequestReader:
         self._ended = self._unchecked = False
         self._check(data if len(data) == end else data[:end])
         request = self._request = self._new_request(data, found, fields)
+        if start >= 0 and end <= _KNOWN_BELOW_BYTES:
+            self._get_to_know(request, data, start, end)
         return self._begin_body(request, data[end:])
+
+    def _on_known_head(self, data: bytes, start: int, end: int) -> bytes | None:
+        """A head like the last one but for its length, as clients send them again and again.
+
+        What is known was read strictly and had this one Content-Length, so that nothing else in it
+        can say otherwise; only the number is new.
+        """
+        line_end = data.find(b"\r\n", start + 2)
+        if data[:start] + data[line_end:end] != self._known:
+            return None
+        length = data[start + len(_LENGTH) : line_end]
+        if not length.isdigit() or len(length) > 18:
+            return None
+        head = self._known_head
+        assert head is not None
+        request = self._request = Request(head.method, head.path, head.query, head.headers)
+        request.head = head
+        self._length = length
+        self._transfer = self._expect = None
+        self._unchecked = True  # llhttp has seen such a head; its body is as long as it says
+        return self._begin_body(request, data[end:])
+
+    def _get_to_know(self, request: Request, data: bytes, start: int, end: int) -> None:
+        """Remember a head whose like is read by comparing; nothing unusual may stand in it."""
+        is_plain = request.keep_alive and request.http_minor and not self._unchecked
+        if not is_plain or self._length is None or self._transfer or self._expect:
+            self._known = b""
+            return
+        line_end = data.find(b"\r\n", start + 2)
+        if data[start + len(_LENGTH) : line_end] != self._length:
+            self._known = b""
+            return
+        self._known = data[:start] + data[line_end:end]
+        head = Head(request.method, request.path, request.query, request.headers)
+        request.head = self._known_head = head
 
     def _new_request(self, data: bytes, found: re.Match[bytes] | None, fields: Headers) -> Request:
         if found is not None:
