@@ -266,3 +266,56 @@ def run() -> Callable[..., Any]:
         return uvloop.run(main())
 
     return go
+
+
+class Scripted:
+    """An upstream that answers each request with bytes of the test's own, whatever they are."""
+
+    def __init__(self, script: Callable[..., Any]) -> None:
+        self._script = script
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.heads: list[bytes] = []
+        self.bodies: list[bytes] = []
+        self.n_left = 0
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    async def __aenter__(self) -> Scripted:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+        await asyncio.sleep(0.01)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                found = [line for line in head.lower().split(b"\r\n") if b"content-length:" in line]
+                length = int(found[0].split(b":")[1]) if found else 0
+                self.heads.append(head)
+                self.bodies.append(await reader.readexactly(length))
+                await self._script(self, reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.n_left += 1
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+
+@pytest.fixture
+def scripted() -> Callable[..., Any]:
+    """`async with scripted(script) as up`: script(up, reader, writer) writes the raw answer."""
+    return Scripted

@@ -134,6 +134,7 @@ class Calls:
         "_waits_for",
         "deadline_s",
         "http_status",
+        "is_forsaken",
         "is_relayed",
         "n_attempts",
         "sent_s",
@@ -162,6 +163,7 @@ class Calls:
         self.http_status = 0  # of the attempt under way; 0 before its head
         self.n_attempts = 0
         self.is_relayed = False  # the client has part of the answer
+        self.is_forsaken = False  # the client has left: nothing more is sent
         self._is_open = False  # an attempt is under way
         self._n_free = 0
         self._has_kept = False
@@ -261,10 +263,15 @@ class Calls:
                 return self._send_to(picked, now)
         return self._give_up(self._failed[-1].error_type or "", 502)
 
-    def on_client_left(self) -> None:
-        """Nobody waits for the answer any more."""
-        if self._is_open and not self.is_relayed:
+    def on_client_left(self, is_sent: bool = True) -> None:
+        """Nobody waits any more; `is_sent`: the attempt is past the target's gate."""
+        if not self._is_open:
+            return
+        if not self.is_relayed:
             self._health.release(self.sent_s)
+        if not is_sent:
+            self._is_open = False
+            self.n_attempts -= 1
 
     def attempt_log(self, now: float) -> tuple[Attempted, ...]:
         """All attempts; one that is still under way ends now."""
@@ -302,7 +309,7 @@ class Calls:
         """What to try after a failure: another target at once, else one of them again, later."""
         context = self._context
         n_counted = self.n_attempts - self._n_free
-        if n_counted >= context.settings.n_attempts or now >= self.deadline_s:
+        if n_counted >= context.settings.n_attempts or now >= self.deadline_s or self.is_forsaken:
             return None
         other = self._pick(now, self._tried)
         if other is None:
@@ -361,7 +368,8 @@ class Calls:
     def _may_resend(self, now: float) -> bool:
         is_first = self._n_free == 0 and not self.is_relayed
         was_quick = now - self.sent_s < RESEND_S  # later the provider may well have worked on it
-        return is_first and was_quick and self._is_repeatable and now < self.deadline_s
+        may_send = now < self.deadline_s and not self.is_forsaken
+        return is_first and was_quick and self._is_repeatable and may_send
 
     def _hold(self, target: Target, until_s: float) -> None:
         if self._hold_until_s is None:

@@ -20,6 +20,7 @@ from weighbridge.gateway.headers import (
     is_event_stream,
     readable,
 )
+from weighbridge.gateway.meter import NOTHING
 from weighbridge.gateway.pipeline import PIPELINE, Caller
 from weighbridge.gateway.retry_after import retry_after_s
 from weighbridge.gateway.wire.messages import Attempt, Fault, Headers, Responder
@@ -466,6 +467,8 @@ class Exchange:
             if live is not None and live.drains and not self.recorded:
                 self.paused = False
                 attempt.resume()
+                if self.calls is not None:
+                    self.calls.is_forsaken = True
                 return
             attempt.cancel()
             self.attempt = None
@@ -545,6 +548,7 @@ class Exchange:
         self.gateway.meter.finish(self, status, error_type, usage)
 
     def close(self) -> None:
-        """Nothing more will happen."""
+        """Nothing more will happen; nothing may refer back, so that memory is freed at once."""
         self.phase = OVER
+        self.responder.handler = None
         self.gateway.done(self)

@@ -31,6 +31,7 @@ class Chunk(NamedTuple):
     error: str | None = None
     model: str | None = None
     response_id: str | None = None
+    is_stopped: bool = False  # a choice says why it ended
 
 
 Reading = Callable[[bytes], Chunk]
@@ -50,6 +51,7 @@ class _Choice(Struct):
     delta: _Delta | None = None
     text: Raw = _ABSENT
     index: int = 0
+    finish_reason: Raw = _ABSENT
     usage: Raw = _ABSENT  # Moonshot's place for it
 
 
@@ -130,11 +132,12 @@ def _read_chat(payload: bytes) -> Chunk:
     said = _DECODE_CHAT(payload)
     n_text_bytes = 0
     usage = said.usage
-    is_partial = False
+    is_partial = is_stopped = False
     for choice in said.choices or ():
         delta = choice.delta
         n_text_bytes += _delta_bytes(delta) if delta is not None else _text_bytes(choice.text)
         is_partial = is_partial or choice.index > 0
+        is_stopped = is_stopped or len(choice.finish_reason) > len(_NULL)
         if len(choice.usage) > len(_NULL) and len(usage) <= len(_NULL):
             usage = choice.usage
     read = None
@@ -150,6 +153,7 @@ def _read_chat(payload: bytes) -> Chunk:
         _error(said.error) if len(said.error) else None,
         said.model,
         said.id,
+        is_stopped,
     )
 
 

@@ -65,6 +65,7 @@ class StreamReader:
         "error",
         "finished",
         "first_token_seen",
+        "is_complete",
         "model",
         "n_deltas",
         "n_text_bytes",
@@ -80,6 +81,7 @@ class StreamReader:
         self.endpoint = endpoint
         self.first_token_seen = False
         self.finished = False
+        self.is_complete = False  # finished, or every sign but the last event has come
         self.n_deltas = 0
         self.n_text_bytes = 0
         self.error: str | None = None
@@ -314,7 +316,9 @@ class StreamReader:
         if chunk.error is not None:
             self.error = chunk.error
         if chunk.is_last:
-            self.finished = True
+            self.finished = self.is_complete = True
+        elif chunk.is_stopped:
+            self.is_complete = True
         if chunk.usage is not None:
             self._take_usage(chunk.usage, chunk.is_partial_usage)
 
