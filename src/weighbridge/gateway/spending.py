@@ -10,8 +10,9 @@ import msgspec
 
 from weighbridge.gateway.admission import Claim
 from weighbridge.gateway.upkeep import read_json, write_whole
-from weighbridge.ledger.lines import Line, OpenLine, RequestLine
+from weighbridge.ledger.lines import OpenLine, RequestLine
 from weighbridge.ledger.spool import SpoolWriter
+from weighbridge.ledger.spool_files import writer_of
 from weighbridge.ledger.spool_reader import SpoolReader, interrupted, read_segment
 
 if TYPE_CHECKING:
@@ -26,13 +27,14 @@ class SpendKeeper:
     def __init__(self, path: Path, admission: LocalAdmission) -> None:
         self._path = path
         self._admission = admission
+        self._mark: Mark | None = None  # how far the spool is in the counts
 
     def save(self, spool: SpoolWriter, at: float) -> None:
         """Write what is spent now, and how far the spool had come."""
-        mark = None
-        if spool.segment is not None:
-            mark = {"segment": spool.segment.stem, "n_bytes": spool.n_segment_bytes}
-        write_whole(self._path, msgspec.json.encode(self._admission.snapshot(at, mark)))
+        position = spool.position
+        if position is not None:  # else the disk takes no segment: nothing is there to count
+            self._mark = Mark(*position)
+        write_whole(self._path, msgspec.json.encode(self._admission.snapshot(at, self._mark)))
 
     def restore(self, spool_folder: Path, keys: KeyRing, pricer: Pricer) -> int:
         """Start from the last snapshot; how many requests since then were charged from the spool.
@@ -40,11 +42,13 @@ class SpendKeeper:
         To be called before compaction runs: what it has taken away is no longer in the spool.
         """
         saved = read_json(self._path)
-        mark: Any = None
         if saved is not None:
-            mark = self._admission.restore(saved)
+            mark: Any = self._admission.restore(saved)
+            self._mark = None if mark is None else msgspec.convert(mark, Mark)
+        since = _Since(self._mark)
+        since.read(spool_folder)
         n_charged = 0
-        for line in _requests(spool_folder, mark, pricer):
+        for line in since.requests(pricer):
             if not line.list_cost_pico_usd:
                 continue
             key = None if line.key_id is None else keys.by_id(line.key_id)
@@ -58,33 +62,66 @@ class SpendKeeper:
             )
             self._admission.charge(claim, line.started_at_us / 1e6 + (line.latency_s or 0.0))
             n_charged += 1
+        self._mark = since.mark
         return n_charged
 
 
-def _requests(folder: Path, mark: Any, pricer: Pricer) -> Iterator[RequestLine]:
-    """Requests that ended since the mark, and those that a dead process left open."""
-    done: dict[str, RequestLine] = {}
-    left_open: dict[str, OpenLine] = {}
-    for line in _lines(folder, mark):
-        if isinstance(line, RequestLine):
-            done[line.request_id] = line
-        elif isinstance(line, OpenLine):
-            left_open[line.request_id] = line
-    yield from done.values()
-    for request_id, open_line in left_open.items():
-        if request_id not in done:
-            yield interrupted(open_line, lambda line: _input_cost(line, pricer))
+class Mark(msgspec.Struct, frozen=True):
+    """A place in the spool; all before it is in the snapshot, but for what was open then."""
+
+    segment: str
+    n_bytes: int
 
 
-def _lines(folder: Path, mark: Any) -> Iterator[Line]:
-    for path in SpoolReader(folder).segments():
-        from_byte = 0
-        if mark is not None:
-            if path.stem < mark["segment"]:
+class _Since:
+    """What the spool tells of the time since a mark.
+
+    Of before it, only requests matter that the process of the snapshot had open: nobody but the
+    next process can charge them.
+    """
+
+    def __init__(self, mark: Mark | None) -> None:
+        self.mark = mark
+        self._from = mark
+        self._done: dict[str, RequestLine | None] = {}
+        self._left_open: dict[str, OpenLine] = {}
+
+    def read(self, folder: Path) -> None:
+        """All that is there."""
+        for path in SpoolReader(folder).segments():
+            try:
+                self._read(path)
+            except FileNotFoundError:  # somebody compacts just now: it is in the ledger
                 continue
-            if path.stem == mark["segment"]:
-                from_byte = mark["n_bytes"]
-        yield from read_segment(path, from_byte).lines
+
+    def _read(self, path: Path) -> None:
+        n_bytes = path.stat().st_size
+        if self._from is None or path.stem > self._from.segment:
+            self._take(path, 0, counts=True)
+        elif path.stem == self._from.segment:
+            self._take(path, 0, counts=False, until_byte=self._from.n_bytes)
+            self._take(path, self._from.n_bytes, counts=True)
+        elif writer_of(path) == writer_of(Path(self._from.segment)):
+            self._take(path, 0, counts=False)
+        if self.mark is None or path.stem >= self.mark.segment:
+            self.mark = Mark(path.stem, n_bytes)
+
+    def _take(
+        self, path: Path, from_byte: int, *, counts: bool, until_byte: int | None = None
+    ) -> None:
+        for line in read_segment(path, from_byte, until_byte).lines:
+            if isinstance(line, RequestLine):
+                if self._done.get(line.request_id, line) is not None:  # else it is a copy
+                    self._done[line.request_id] = line if counts else None
+            elif isinstance(line, OpenLine):
+                self._left_open[line.request_id] = line
+
+    def requests(self, pricer: Pricer) -> Iterator[RequestLine]:
+        """Requests that ended since the mark, and those that a dead process left open."""
+        yield from (line for line in self._done.values() if line is not None)
+        for request_id, open_line in self._left_open.items():
+            if request_id not in self._done:
+                yield interrupted(open_line, lambda line: _input_cost(line, pricer))
 
 
 def _input_cost(line: OpenLine, pricer: Pricer) -> int | None:

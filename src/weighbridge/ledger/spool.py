@@ -160,9 +160,10 @@ class SpoolWriter:
         return None if self._segment is None else self._segment.path
 
     @property
-    def n_segment_bytes(self) -> int:
-        """How much of it is written, as far as its lines are whole."""
-        return 0 if self._segment is None else self._segment.n_bytes
+    def position(self) -> tuple[str, int] | None:
+        """Name of that segment without its ending, and how many bytes of whole lines it holds."""
+        segment = self._segment  # once: another thread may begin the next one
+        return None if segment is None else (segment.path.stem, segment.n_bytes)
 
     def append(self, line: bytes) -> bool:
         """Record one encoded line; False where it could not be, which is counted."""

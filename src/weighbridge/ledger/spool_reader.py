@@ -111,12 +111,16 @@ def interrupted(line: OpenLine, cost_pico_usd: CostOfInput = _no_cost) -> Reques
     )
 
 
-def read_segment(path: Path, from_byte: int = 0) -> SegmentLines:
+def read_segment(path: Path, from_byte: int = 0, until_byte: int | None = None) -> SegmentLines:
     """Every line of a segment that can be read; what a crash tore is skipped and counted."""
     found = SegmentLines(path, writer_of(path))
     with path.open("rb") as file:
         file.seek(from_byte)
+        at_byte = from_byte
         for raw in file:
+            if until_byte is not None and at_byte >= until_byte:
+                break
+            at_byte += len(raw)
             text = raw.strip(b"\0 \r\n")  # a power cut may leave a run of zeros
             n_around_bytes = len(raw) - len(text) - raw.endswith(b"\n")
             line, is_torn = _line_of(text) if text else (None, False)
