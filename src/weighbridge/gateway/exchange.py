@@ -217,9 +217,7 @@ class Exchange:
         if self.calls is not None:
             self.calls.sent_s = self.sent_s  # waiting at a gate is not the target's latency
         self.hides_usage, body = live.body_for(self.ask, request.body)
-        self.attempt = live.pool.send(
-            request.method, live.path_of(request), live.headers_for(self), body, self
-        )
+        self.attempt = live.send(self, body)
 
     def leave_gate(self, usage: TokenUsage | None) -> None:
         """Give back what the attempt held at its provider's gate."""

@@ -12,7 +12,7 @@ from weighbridge.gateway.fair_queue import Ticket
 from weighbridge.gateway.headers import NOT_SENT, NOT_SENT_WITH_CREDENTIALS
 from weighbridge.gateway.rate_headers import read_rate_headers
 from weighbridge.gateway.shaping import TargetGate
-from weighbridge.gateway.wire.messages import Headers, Request, Upstream
+from weighbridge.gateway.wire.messages import Attempt, Headers, Request, Upstream
 from weighbridge.policy.types import Target
 
 if TYPE_CHECKING:
@@ -76,6 +76,19 @@ class Live:
         if self.query:
             query = query + b"&" + self.query if query else self.query
         return path + b"?" + query if query else path
+
+    def send(self, x: Exchange, body: bytes) -> Attempt:
+        """Send a request upstream; a head that was sent before is sent again as it was."""
+        request, caller = x.request, x.caller
+        if request.head is None or not body:
+            headers = self.headers_for(x)
+            return self.pool.send(request.method, self.path_of(request), headers, body, x)
+        prepared = caller.prepared.get(self.target.name)
+        if prepared is None:
+            headers = self.headers_for(x)
+            prepared = self.pool.prepare(request.method, self.path_of(request), headers)
+            caller.prepared[self.target.name] = prepared
+        return self.pool.send_prepared(prepared, body, x)
 
     def headers_for(self, x: Exchange) -> Headers:
         """The client's headers, less its key and what is for us, plus what the target needs."""

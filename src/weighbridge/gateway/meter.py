@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from weighbridge.gateway.live import Live
     from weighbridge.gateway.metrics import Metrics
     from weighbridge.gateway.tracing import Tracer
+    from weighbridge.gateway.wire.outbox import Outbox
     from weighbridge.ledger.exact import Pricer
     from weighbridge.ledger.spool import SpoolWriter
 
@@ -28,12 +29,13 @@ ANSWER_BYTES_PER_TOKEN = 8  # a JSON answer whose usage is missing: about half o
 class Meter:
     """Writes the spool and keeps the counters."""
 
-    __slots__ = ("access_log", "metrics", "spool", "tracer")
+    __slots__ = ("_lines", "_outbox", "access_log", "metrics", "spool", "tracer")
 
     def __init__(
         self,
         spool: SpoolWriter,
         metrics: Metrics,
+        outbox: Outbox,
         access_log: AccessLog | None = None,
         tracer: Tracer | None = None,
     ) -> None:
@@ -41,6 +43,9 @@ class Meter:
         self.metrics = metrics
         self.access_log = access_log
         self.tracer = tracer
+        self._lines: list[tuple[RequestLine, int]] = []  # with their costs [10^-12 USD]
+        self._outbox = outbox
+        outbox.before = self.flush
 
     @property
     def is_failing(self) -> bool:
@@ -73,7 +78,8 @@ class Meter:
             input_tokens_estimate=x.input_estimate,
             service_tier=target.service_tier,
         )
-        self._write(encode_line(line))
+        if not self.spool.append(encode_line(line)):
+            self.metrics.count("unrecorded_lines_total")
 
     def finish(
         self, x: Exchange, status: str, error_type: str | None, usage: TokenUsage | None
@@ -98,21 +104,31 @@ class Meter:
                 x.setup.homes.remember(usage.response_id, line.target)
         else:
             line.list_cost_pico_usd = 0
-        encoded = encode_line(line)
-        self._write(encoded)
+        if not self._lines:
+            self._outbox.wake()
+        self._lines.append((line, pico_usd))
         if x.grant is not None:
             tokens = line.uncached_input_tokens + line.cache_read_tokens + line.cache_write_tokens
             x.grant.settle(tokens + line.output_tokens, pico_usd, now, x.gateway.wall())
             x.grant = None
-        self._count(line, pico_usd)
-        if self.access_log is not None:
-            self.access_log.write(encoded)
-        if self.tracer is not None:
-            self.tracer.record(line)
 
-    def _write(self, encoded: bytes) -> None:
-        if not self.spool.append(encoded):
-            self.metrics.count("unrecorded_lines_total")
+    def flush(self) -> None:
+        """Write down what was finished in this turn of the loop: before any of it is answered."""
+        lines = self._lines
+        if not lines:
+            return
+        self._lines = []
+        encoded = [encode_line(line) for line, _ in lines]
+        if not self.spool.append_many(encoded):
+            self.metrics.count("unrecorded_lines_total", len(lines))
+        for line, pico_usd in lines:
+            self._count(line, pico_usd)
+        if self.access_log is not None:
+            for text in encoded:
+                self.access_log.write(text)
+        if self.tracer is not None:
+            for line, _ in lines:
+                self.tracer.record(line)
 
     def _count(self, line: RequestLine, pico_usd: int) -> None:
         outcome = line.status if line.error_type is None else line.error_type

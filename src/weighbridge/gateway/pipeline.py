@@ -50,7 +50,16 @@ UNRECORDED = Refusal(
 class Caller:
     """What a head alone says: who asks, where, under which names. Kept with heads that repeat."""
 
-    __slots__ = ("dialect", "endpoint", "expires_at", "key", "labels", "setup", "tenant")
+    __slots__ = (
+        "dialect",
+        "endpoint",
+        "expires_at",
+        "key",
+        "labels",
+        "prepared",
+        "setup",
+        "tenant",
+    )
 
     def __init__(
         self, setup: Setup, endpoint: Endpoint, dialect: Dialect, key: VirtualKey | None
@@ -62,6 +71,7 @@ class Caller:
         self.expires_at = inf if key is None or key.expires_at is None else key.expires_at
         self.tenant: str | None = None if key is None else key.tenant
         self.labels = NO_LABELS
+        self.prepared: dict[str, bytes] = {}  # heads for targets, by their names
 
 
 def authenticate(x: Exchange) -> Outcome:

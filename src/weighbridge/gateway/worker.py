@@ -45,6 +45,7 @@ from weighbridge.gateway.spending import SpendKeeper
 from weighbridge.gateway.upkeep import Compactor, SpoolKeeper, write_whole
 from weighbridge.gateway.watching import Watcher
 from weighbridge.gateway.wire.limits import WireLimits
+from weighbridge.gateway.wire.outbox import Outbox
 from weighbridge.gateway.wire.pool import UpstreamPool
 from weighbridge.gateway.wire.server import Server
 from weighbridge.ledger.exact import Pricer
@@ -96,7 +97,8 @@ class Worker:
             max_segment_age_s=settings.spool.segment_s,
         )
         self.access_log = self._access_log()
-        self.meter = Meter(self.spool, self.metrics, self.access_log)
+        self.outbox = Outbox(self.loop.call_soon, self._report)
+        self.meter = Meter(self.spool, self.metrics, self.outbox, self.access_log)
         self.admission = self._admission()
         self.parts = self._parts()
         self.gateway = Gateway(
@@ -211,6 +213,7 @@ class Worker:
             connect_timeout_s=target.timeouts.connect_s,
             ca_file=ca_file,
             proxy=target.proxy,
+            outbox=self.outbox,
         )
         if self.config.settings.warm_connections:
             pool.warm(self.config.settings.warm_connections)
@@ -261,6 +264,10 @@ class Worker:
 
     # events
 
+    def _report(self, error: Exception) -> None:
+        """A fault in writing to one connection; the others go on."""
+        self.loop.call_exception_handler({"message": "a write failed", "exception": error})
+
     def tell(self, name: str, detail: str) -> None:
         """Something an operator should see: to the spool, the counters and standard error."""
         self.metrics.count(f'events_total{{name="{name}"}}')
@@ -282,6 +289,7 @@ class Worker:
 
     def _snapshot(self) -> None:
         self._timers["snapshot"] = self.loop.call_later(SNAPSHOT_S, self._snapshot)
+        self.outbox.flush()  # spend that is counted must stand in the spool before its mark
         try:
             if self.spend is not None:
                 self.spend.save(self.spool, self.wall())
@@ -315,7 +323,7 @@ class Worker:
             body_s=http.body_s,
             write_stall_s=http.write_stall_s,
         )
-        self.server = Server(self.gateway, limits, self._tls())
+        self.server = Server(self.gateway, limits, self._tls(), outbox=self.outbox)
         host, port = config.listen
         await self.server.start(host, port, reuse_port=self._options.n_workers > 1)
         await self.admin.start()

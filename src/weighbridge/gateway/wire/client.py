@@ -58,7 +58,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """A client has come."""
         self._transport = transport
-        self.write = transport.write
+        outbox = self.server.outbox
+        self.write = transport.write if outbox is None else outbox.writer(transport.write)
         server = self.server
         if len(server.connections) >= server.limits.max_connections or server.is_draining:
             transport.abort()
@@ -145,9 +146,15 @@ class ClientConnection(asyncio.Protocol):
         """Cut the connection."""
         self._closing = True
         self._answer = None
+        self._flush()
         self._transport.abort()
 
     # Within.
+
+    def _flush(self) -> None:
+        outbox = self.server.outbox
+        if outbox is not None:
+            outbox.flush()
 
     def _dispatch(self) -> None:
         if self._dispatching:
@@ -211,11 +218,13 @@ class ClientConnection(asyncio.Protocol):
         self._closing = self._lingering = True
         self._since_s = self.server.now_s
         if self._transport.can_write_eof():
+            self._flush()
             self._transport.write_eof()
         self.server.on_refused(refusal.status)
 
     def _close(self) -> None:
         self._closing = True
+        self._flush()
         self._since_s = self.server.now_s
         self._stall_mark = self._transport.get_write_buffer_size()
         self._transport.close()
@@ -250,6 +259,7 @@ class ClientConnection(asyncio.Protocol):
 
     def cut(self) -> None:
         """The server's patience has ended: the pipeline hears that the client left."""
+        self._flush()
         self._transport.abort()
         self._leave()
 
@@ -275,6 +285,7 @@ class ClientConnection(asyncio.Protocol):
     def _sweep_closing(self, now_s: float, waited_s: float) -> None:
         if self._lingering:
             if waited_s > self.server.limits.linger_s:
+                self._flush()
                 self._transport.abort()
         else:
             self._sweep_stalled(now_s, waited_s)
@@ -286,4 +297,5 @@ class ClientConnection(asyncio.Protocol):
             self._stall_mark = size
             self._since_s = now_s
         elif waited_s > limits.write_stall_s:
+            self._flush()
             self._transport.abort()

@@ -167,6 +167,12 @@ class Upstream(Protocol):
         Events never come before `send` has returned.
         """
 
+    def prepare(self, method: bytes, path: bytes, headers: Headers) -> bytes:
+        """A head that may be sent again and again, with bodies of other lengths."""
+
+    def send_prepared(self, prepared: bytes, body: bytes, events: UpstreamEvents) -> Attempt:
+        """As `send`, with a head that is ready but for its length."""
+
     def warm(self, n_connections: int) -> None:
         """Open connections ahead of need."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from weighbridge.gateway.wire.dial import Dialer, DialError, Origin, Resolver, client_tls
 from weighbridge.gateway.wire.heads import join_head
 from weighbridge.gateway.wire.messages import Fault, Headers, UpstreamEvents
+from weighbridge.gateway.wire.outbox import Outbox
 from weighbridge.gateway.wire.upstream import UpstreamAttempt, UpstreamConnection
 
 _SWEEP_EVERY_S = 1.0
@@ -31,6 +32,7 @@ class UpstreamPool:
         ca_file: str | None = None,
         proxy: str | None = None,
         resolver: Resolver | None = None,
+        outbox: Outbox | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         origin = Origin(origin_url)
@@ -57,6 +59,7 @@ class UpstreamPool:
             self._prefix = b"http://" + origin.host_field
             if through.authorization:
                 self._own_lines.append(b"proxy-authorization: " + through.authorization)
+        self.outbox = outbox
         self._idle: list[UpstreamConnection] = []
         self._waiting: deque[UpstreamAttempt] = deque()
         self._dialling: set[asyncio.Task[None]] = set()
@@ -79,17 +82,30 @@ class UpstreamPool:
         self, method: bytes, path: bytes, headers: Headers, body: bytes, events: UpstreamEvents
     ) -> UpstreamAttempt:
         """Send on a kept connection or a new one; events come after this has returned."""
+        prepared = self.prepare(method, path, headers)
+        if not body and method != b"POST":
+            return self._start(prepared + b"\r\n", b"", events, method == b"HEAD")
+        return self.send_prepared(prepared, body, events)
+
+    def prepare(self, method: bytes, path: bytes, headers: Headers) -> bytes:
+        """A head that may be sent again and again, with bodies of other lengths."""
         if b" " in path:
             raise ValueError("a space in the path of a request")
         first = b"%b %b%b HTTP/1.1" % (method, self._prefix, path)
-        if body or method == b"POST":
-            length = b"content-length: %d" % len(body)
-            head = join_head(first, headers, *self._own_lines, length, b"", b"")
-        else:
-            head = join_head(first, headers, *self._own_lines, b"", b"")
+        return join_head(first, headers, *self._own_lines, b"")
+
+    def send_prepared(
+        self, prepared: bytes, body: bytes, events: UpstreamEvents
+    ) -> UpstreamAttempt:
+        """Send a body under a prepared head."""
+        head = b"%bcontent-length: %d\r\n\r\n" % (prepared, len(body))
+        return self._start(head, body, events, False)
+
+    def _start(
+        self, head: bytes, body: bytes, events: UpstreamEvents, is_head_request: bool
+    ) -> UpstreamAttempt:
         attempt = UpstreamAttempt(self, head, body, events)
-        if method == b"HEAD":
-            attempt.is_head_request = True
+        attempt.is_head_request = is_head_request
         if self._idle:
             self._idle.pop().send(attempt)
         else:

@@ -13,6 +13,7 @@ from email.utils import formatdate
 from weighbridge.gateway.wire.client import ClientConnection
 from weighbridge.gateway.wire.limits import WireLimits
 from weighbridge.gateway.wire.messages import RequestHandler
+from weighbridge.gateway.wire.outbox import Outbox
 
 _SWEEP_EVERY_S = 1.0
 _BACKLOG = 4096
@@ -27,6 +28,7 @@ class Server:
         limits: WireLimits | None = None,
         tls: ssl.SSLContext | None = None,
         *,
+        outbox: Outbox | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -35,6 +37,7 @@ class Server:
         self.connections: set[ClientConnection] = set()
         self.is_draining = False
         self.n_refused_by_status: dict[int, int] = {}
+        self.outbox = outbox
         self._tls = tls
         self._clock = clock
         self._wall_clock = wall_clock

@@ -122,12 +122,18 @@ class UpstreamConnection(asyncio.Protocol):
         if attempt.is_paused:
             self.pause_reading()
 
+    def _flush(self) -> None:
+        outbox = self._pool.outbox
+        if outbox is not None:
+            outbox.flush()
+
     def abort(self) -> None:
         """Close at once."""
         self._attempt = None
         if self.is_open:
             self.is_open = False
             self._pool.on_closed(self)
+            self._flush()
             self._transport.abort()
 
     def close(self) -> None:
@@ -135,6 +141,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self.is_open:
             self.is_open = False
             self._pool.on_closed(self)
+            self._flush()
             self._transport.close()
 
     def pause_reading(self) -> None:
@@ -152,7 +159,8 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """The connection is open."""
         self._transport = transport
-        self._write = transport.write
+        outbox = self._pool.outbox
+        self._write = transport.write if outbox is None else outbox.writer(transport.write)
         self.is_open = True
         self._pool.on_opened()
 
