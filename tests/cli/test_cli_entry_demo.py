@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from weighbridge.cli import weighbridge
-from weighbridge.cli.demo import MARKER, SCENARIO, Place, clear
+from weighbridge.cli.demo_place import MARKER, SCENARIO, Place, clear
 from weighbridge.rehearsal import demo_mix
 from weighbridge.rehearsal.demo_mix import DEMO_MIX
 from weighbridge.study.scenario import parse_scenario
@@ -23,7 +23,9 @@ def one_day(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, str]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo_mix, "DEMO_MIX", replace(DEMO_MIX, templates=small))
-        told = CliRunner().invoke(weighbridge, ["demo", "--out", str(place.folder), "--days", "1"])
+        told = CliRunner().invoke(
+            weighbridge, ["demo", "--out", str(place.folder), "--days", "1", "--from-log"]
+        )
     assert told.exit_code == 0, told.output
     return place, told.output
 
@@ -43,7 +45,7 @@ def test_demo_of_a_day_says_what_a_day_cannot_tell(one_day: tuple[Place, str]) -
 
 
 def test_scenario_rules_each_name_a_template_of_the_mix() -> None:
-    scenario = parse_scenario(SCENARIO.format(here="demo"))
+    scenario = parse_scenario(SCENARIO.format(here="demo", name="Demo company"))
     named = {(t.feature, t.template) for t in DEMO_MIX.templates}
     features = {t.feature for t in DEMO_MIX.templates}
     for rule in scenario.query_types:
