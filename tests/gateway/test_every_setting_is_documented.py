@@ -95,3 +95,12 @@ def test_example_of_the_page_is_read_as_it_stands(checkout: Path, tmp_path: Path
     config = read_config(path)
     assert len(config.limits) == 2
     assert [budget.kind for budget in config.budgets] == ["hard", "soft"]
+
+
+def test_example_of_the_readme_is_read_as_it_stands(checkout: Path, tmp_path: Path) -> None:
+    blocks = (checkout / "README.md").read_text("utf-8").split("```yaml\n")[1:]
+    examples = [text for block in blocks if "targets:" in (text := block.split("```")[0])]
+    assert len(examples) == 1
+    path = tmp_path / "gateway.yaml"
+    path.write_text(examples[0], "utf-8")
+    assert [rule.name for rule in read_config(path).policy.rules][-1] == "models.gpt-4o"
