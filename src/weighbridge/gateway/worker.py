@@ -119,6 +119,7 @@ class Worker:
         self.admin = Admin(self)
         self.compactor = self._compactor()
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._spool_is_well = True
 
     # parts
 
@@ -290,7 +291,9 @@ class Worker:
     def _snapshot(self) -> None:
         self._timers["snapshot"] = self.loop.call_later(SNAPSHOT_S, self._snapshot)
         self.outbox.flush()  # spend that is counted must stand in the spool before its mark
+        self._watch_spool()
         try:
+            self._make_folders()  # somebody may have removed them
             if self.spend is not None:
                 self.spend.save(self.spool, self.wall())
             if self._options.n_workers > 1:
@@ -300,6 +303,17 @@ class Worker:
             self.metrics.count("state_write_failures_total")
             if self.metrics.counters["state_write_failures_total"] == 1:
                 self.tell("state_not_saved", str(error))
+
+    def _watch_spool(self) -> None:
+        """A spool that fails, or records again, is an event."""
+        why = self.spool.failing
+        if self._spool_is_well is (why is None):
+            return
+        self._spool_is_well = why is None
+        if why is None:
+            self.tell("spool_records_again", f"{self.spool.unrecorded} lines were not recorded")
+        else:
+            self.tell("spool_failing", why)
 
     def _settle_accounts(self) -> None:
         """Leases of shared limits are renewed and given back."""
@@ -367,6 +381,8 @@ class Worker:
         for live in self.gateway.setup.live.values():
             live.pool.close()
         await asyncio.to_thread(self.keeper.stop)
+        if self.spool.unrecorded:
+            self._say(f"weighbridge: {self.spool.unrecorded} lines could not be recorded")
         if self.compactor is not None:
             await self.compactor.stop()
         self._flush_log()
