@@ -24,6 +24,7 @@ Tell = Callable[[str, float], None]
 
 HOURS_BEYOND = 1  # first and last request then lie whole days apart
 PROVIDER_SPEED = 20.0  # of the stand-in against a real provider
+PLAIN_SYSTEM = "You are a helpful assistant."  # of people who name neither feature nor template
 FLEET_SLOTS = 2
 EVENTS_PER_WRITE = 8  # as providers under load send them
 
@@ -173,7 +174,7 @@ def _send(
         to=url,
         out=place.answers,
         keys=keys,
-        prompt=PromptSettings(exact_output=True),
+        prompt=PromptSettings(exact_output=True, plain_system=PLAIN_SYSTEM),
         speed=speed,
         timeout_s=60.0,
     )

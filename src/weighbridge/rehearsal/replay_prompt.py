@@ -60,6 +60,7 @@ class PromptSettings:
     stream_frac: float | None = None  # of requests; None: as the rows say
     api: Api = "auto"  # auto: Anthropic's for rows of that provider, else OpenAI's
     exact_output: bool = False  # asks, as vLLM understands it, for exactly the row's output
+    plain_system: str = ""  # system prompt of rows without a template, as chat windows send one
 
 
 class PromptMaker:
@@ -103,7 +104,7 @@ class PromptMaker:
             pairs = zip(row.blocks, sizes, strict=True)
             return "", " ".join(self._words.text(block, size) for block, size in pairs)
         if row.template is None:
-            return "", self._words.text(number, max(row.input_tokens, 1))
+            return self._settings.plain_system, self._words.text(number, max(row.input_tokens, 1))
         name = f"{row.feature}/{row.template}"
         system = f"You serve {name}. " + self._words.text(zlib.crc32(name.encode()), SYSTEM_TOKENS)
         n_left = max(row.input_tokens - SYSTEM_TOKENS, 1)

@@ -74,7 +74,7 @@ def _by_content(evidence: Evidence) -> Iterator[Withheld]:
         yield Withheld(
             "cost of self-hosted requests",
             f"{whole.n_self_hosted:,} requests were served by fleets of one's own",
-            "the fleets' hours and their price",
+            "the fleets' hours, shared out over requests",
         )
     if not whole.n_answered:
         yield Withheld("token lengths", "no request succeeded", "a log with answered requests")
