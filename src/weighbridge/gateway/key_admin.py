@@ -53,7 +53,7 @@ class KeyAdmin:
         return KeyStore(config.place(config.settings.keys))
 
     def rows(self) -> list[dict[str, Any]]:
-        """All keys, without anything of their texts."""
+        """All keys, without anything of their texts; raises where the file cannot be read."""
         return [_row(key) for key in self._store.list()]
 
     def act(self, path: bytes, body: bytes) -> tuple[int, Headers, bytes]:
@@ -63,9 +63,13 @@ class KeyAdmin:
             return _told(404, {"error": "POST /keys, /keys/ID/rotate or /keys/ID/revoke"})
         try:
             answer = self._done(match, body or b"{}")
-        except (InputError, msgspec.MsgspecError) as error:
+        except (InputError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             return _told(422, {"error": str(error)})
-        self._worker.reloader.reload()
+        except OSError as error:
+            return _told(500, {"error": f"the key file cannot be written: {error.strerror}"})
+        problem = self._worker.reloader.reload()
+        if problem is not None:  # the change is on disk; what is in use is older
+            answer["not_in_use_yet"] = problem
         return _told(200, answer)
 
     def _done(self, match: re.Match[bytes], body: bytes) -> dict[str, Any]:

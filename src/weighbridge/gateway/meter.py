@@ -29,7 +29,7 @@ ANSWER_BYTES_PER_TOKEN = 8  # a JSON answer whose usage is missing: about half o
 class Meter:
     """Writes the spool and keeps the counters."""
 
-    __slots__ = ("_lines", "_outbox", "access_log", "metrics", "spool", "tracer")
+    __slots__ = ("_lines", "_outbox", "access_log", "metrics", "opened", "spool", "tracer")
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class Meter:
         self.access_log = access_log
         self.tracer = tracer
         self._lines: list[tuple[RequestLine, int]] = []  # with their costs [10^-12 USD]
+        self.opened: dict[bytes, OpenLine] = {}  # by request id: seen open, and not finished yet
         self._outbox = outbox
-        outbox.before = self.flush
 
     @property
     def is_failing(self) -> bool:
@@ -76,8 +76,10 @@ class Meter:
             attempts=0 if calls is None else calls.n_attempts,
             price_state=_price_state(live, x.setup.pricer, facts.model),
             input_tokens_estimate=x.input_estimate,
+            input_cost_pico_usd=x.setup.input_cost_pico_usd(target.name, x.ask, int(x.at * 1e6)),
             service_tier=target.service_tier,
         )
+        self.opened[x.request_id] = line
         if not self.spool.append(encode_line(line)):
             self.metrics.count("unrecorded_lines_total")
 
@@ -104,6 +106,8 @@ class Meter:
                 x.setup.homes.remember(usage.response_id, line.target)
         else:
             line.list_cost_pico_usd = 0
+        if x.opened:
+            self.opened.pop(x.request_id, None)
         if not self._lines:
             self._outbox.wake()
         self._lines.append((line, pico_usd))
@@ -137,16 +141,36 @@ class Meter:
         series.n_requests += 1
         series.pico_usd += pico_usd
         tokens = series.tokens
-        tokens[0] += line.uncached_input_tokens
-        tokens[1] += line.cache_read_tokens
-        tokens[2] += line.cache_write_tokens
+        uncached, read, written = (
+            line.uncached_input_tokens,
+            line.cache_read_tokens,
+            line.cache_write_tokens,
+        )
+        tokens[0] += uncached
+        tokens[1] += read
+        tokens[2] += written
         tokens[3] += line.output_tokens
         tokens[4] += line.reasoning_tokens
+        if target:
+            series.input_sizes.observe(uncached + read + written)
+            series.output_sizes.observe(line.output_tokens)
+        if line.attempt_log:
+            self._count_attempts(line)
         if line.latency_s is not None:
             series.duration.observe(line.latency_s)
         if line.ttft_s is not None:
             series.ttft.observe(line.ttft_s)
         self.metrics.charge(line.tenant, pico_usd)
+
+    def _count_attempts(self, line: RequestLine) -> None:
+        """Repeats and failures of upstream calls; their error types are a closed set."""
+        count = self.metrics.count
+        if line.attempts > 1:
+            count("retries_total", line.attempts - 1)
+        for one in line.attempt_log:
+            if one.error_type is not None:
+                labels = f'target="{one.target}",error_type="{one.error_type}"'
+                count(f"failed_attempts_total{{{labels}}}")
 
 
 def _line(

@@ -1,8 +1,18 @@
-"""Spend against budgets over a restart: a snapshot each second, and the spool's lines since it."""
+"""Spend against budgets over a restart, however the process before ended.
+
+Each second a process writes how far its spool had come, which requests were open, and, where it
+keeps the spend itself, what was spent. Its successor adds the requests that ended after that, and
+those that were open and never ended, whose input the provider bills.
+
+Compaction may take a dead process's segments away before its successor starts, so each segment
+that a snapshot depends on has a second name, in a folder beside it, until no snapshot does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,60 +20,16 @@ import msgspec
 
 from weighbridge.gateway.admission import Claim
 from weighbridge.gateway.upkeep import read_json, write_whole
-from weighbridge.ledger.lines import OpenLine, RequestLine
+from weighbridge.ledger.lines import Line, OpenLine, RequestLine
 from weighbridge.ledger.spool import SpoolWriter
-from weighbridge.ledger.spool_files import writer_of
 from weighbridge.ledger.spool_reader import SpoolReader, interrupted, read_segment
 
 if TYPE_CHECKING:
-    from weighbridge.gateway.admission.local import LocalAdmission
+    from weighbridge.gateway.admission.build import AnyAdmission
     from weighbridge.gateway.keys import KeyRing
     from weighbridge.ledger.exact import Pricer
 
-
-class SpendKeeper:
-    """Writes snapshots of one process's spend, and starts the next process from them."""
-
-    def __init__(self, path: Path, admission: LocalAdmission) -> None:
-        self._path = path
-        self._admission = admission
-        self._mark: Mark | None = None  # how far the spool is in the counts
-
-    def save(self, spool: SpoolWriter, at: float) -> None:
-        """Write what is spent now, and how far the spool had come."""
-        position = spool.position
-        if position is not None:  # else the disk takes no segment: nothing is there to count
-            self._mark = Mark(*position)
-        write_whole(self._path, msgspec.json.encode(self._admission.snapshot(at, self._mark)))
-
-    def restore(self, spool_folder: Path, keys: KeyRing, pricer: Pricer) -> int:
-        """Start from the last snapshot; how many requests since then were charged from the spool.
-
-        To be called before compaction runs: what it has taken away is no longer in the spool.
-        """
-        saved = read_json(self._path)
-        if saved is not None:
-            mark: Any = self._admission.restore(saved)
-            self._mark = None if mark is None else msgspec.convert(mark, Mark)
-        since = _Since(self._mark)
-        since.read(spool_folder)
-        n_charged = 0
-        for line in since.requests(pricer):
-            if not line.list_cost_pico_usd:
-                continue
-            key = None if line.key_id is None else keys.by_id(line.key_id)
-            claim = Claim(
-                key,
-                line.tenant,
-                line.feature,
-                line.model_requested or "",
-                0,
-                line.list_cost_pico_usd,
-            )
-            self._admission.charge(claim, line.started_at_us / 1e6 + (line.latency_s or 0.0))
-            n_charged += 1
-        self._mark = since.mark
-        return n_charged
+HELD = "held"  # folder in the spool, of one worker's segments since its last snapshot
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -73,55 +39,114 @@ class Mark(msgspec.Struct, frozen=True):
     n_bytes: int
 
 
-class _Since:
-    """What the spool tells of the time since a mark.
+class _Saved(msgspec.Struct):
+    """Of a snapshot, what is not the admission's own."""
 
-    Of before it, only requests matter that the process of the snapshot had open: nobody but the
-    next process can charge them.
-    """
+    mark: Mark | None = None
+    open: list[OpenLine] = []
 
-    def __init__(self, mark: Mark | None) -> None:
-        self.mark = mark
-        self._from = mark
-        self._done: dict[str, RequestLine | None] = {}
-        self._left_open: dict[str, OpenLine] = {}
 
-    def read(self, folder: Path) -> None:
-        """All that is there."""
-        for path in SpoolReader(folder).segments():
-            try:
-                self._read(path)
-            except FileNotFoundError:  # somebody compacts just now: it is in the ledger
-                continue
+class SpendKeeper:
+    """Writes snapshots of one process, and starts the next process from them."""
 
-    def _read(self, path: Path) -> None:
-        n_bytes = path.stat().st_size
-        if self._from is None or path.stem > self._from.segment:
-            self._take(path, 0, counts=True)
-        elif path.stem == self._from.segment:
-            self._take(path, 0, counts=False, until_byte=self._from.n_bytes)
-            self._take(path, self._from.n_bytes, counts=True)
-        elif writer_of(path) == writer_of(Path(self._from.segment)):
-            self._take(path, 0, counts=False)
-        if self.mark is None or path.stem >= self.mark.segment:
-            self.mark = Mark(path.stem, n_bytes)
-
-    def _take(
-        self, path: Path, from_byte: int, *, counts: bool, until_byte: int | None = None
+    def __init__(
+        self, path: Path, spool: SpoolWriter, worker: int, admission: AnyAdmission
     ) -> None:
-        for line in read_segment(path, from_byte, until_byte).lines:
-            if isinstance(line, RequestLine):
-                if self._done.get(line.request_id, line) is not None:  # else it is a copy
-                    self._done[line.request_id] = line if counts else None
-            elif isinstance(line, OpenLine):
-                self._left_open[line.request_id] = line
+        self._path = path
+        self._spool = spool
+        self._held = spool.folder / f"{HELD}-{worker}"
+        self._admission = admission
+        self._held_last = ""
+        self._mark: Mark | None = None  # how far the spool is in the counts
 
-    def requests(self, pricer: Pricer) -> Iterator[RequestLine]:
+    def save(self, at: float, opened: Iterable[OpenLine]) -> None:
+        """Write what is spent now; everything that was settled must be in the spool already."""
+        position = self._spool.position
+        if position is not None:  # else the disk takes no segment: nothing is there to count
+            self._mark = Mark(*position)
+        kept: dict[str, Any] = {"mark": self._mark}
+        if not self._admission.keeps_spend:
+            kept = self._admission.snapshot(at, self._mark)
+        self.hold()
+        write_whole(self._path, msgspec.json.encode({**kept, "open": list(opened)}))
+        self._release()
+
+    def hold(self) -> None:
+        """Give the current segment its second name; to be called when a new one begins."""
+        segment = self._spool.segment
+        if segment is None or segment.stem == self._held_last:
+            return
+        self._held_last = segment.stem
+        with contextlib.suppress(OSError):  # without it, a restart reads the spool's own names
+            self._held.mkdir(exist_ok=True)
+            os.link(segment, self._held / f"{segment.stem}.{HELD}")
+
+    def _release(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            for path in self._held.iterdir():
+                if self._mark is not None and path.stem < self._mark.segment:
+                    path.unlink(missing_ok=True)
+
+    def restore(self, keys: KeyRing, pricer: Pricer) -> int:
+        """Start from the last snapshot; how many requests since then were charged."""
+        found = read_json(self._path)
+        saved = _Saved()
+        if found is not None:
+            saved = msgspec.convert(found, _Saved)
+            self._mark = saved.mark
+            if not self._admission.keeps_spend:
+                self._admission.restore(found)
+        n_charged = 0
+        for line in self._since(saved, pricer):
+            if not line.list_cost_pico_usd:
+                continue
+            key = None if line.key_id is None else keys.by_id(line.key_id)
+            model, cost = line.model_requested or "", line.list_cost_pico_usd
+            claim = Claim(key, line.tenant, line.feature, model, 0, cost)
+            self._admission.charge(claim, line.started_at_us / 1e6 + (line.latency_s or 0.0))
+            n_charged += 1
+        return n_charged
+
+    def _since(self, saved: _Saved, pricer: Pricer) -> Iterator[RequestLine]:
         """Requests that ended since the mark, and those that a dead process left open."""
-        yield from (line for line in self._done.values() if line is not None)
-        for request_id, open_line in self._left_open.items():
-            if request_id not in self._done:
+        done: dict[str, RequestLine] = {}
+        left_open = {line.request_id: line for line in saved.open}
+        counted: set[str] = set()
+        for line, is_counted in self._lines(saved.mark):
+            if isinstance(line, RequestLine):
+                done[line.request_id] = line
+                if is_counted:
+                    counted.add(line.request_id)
+            elif isinstance(line, OpenLine) and not is_counted:
+                left_open[line.request_id] = line
+        if not self._admission.keeps_spend:
+            yield from (line for name, line in done.items() if name not in counted)
+        for name, open_line in left_open.items():
+            if name not in done:
                 yield interrupted(open_line, lambda line: _input_cost(line, pricer))
+
+    def _lines(self, mark: Mark | None) -> Iterator[tuple[Line, bool]]:
+        """Lines of the mark's segment and later ones; whether the snapshot holds them already."""
+        for path in self._segments():
+            if mark is not None and path.stem < mark.segment:
+                continue
+            n_bytes = path.stat().st_size
+            n_counted_bytes = mark.n_bytes if mark and path.stem == mark.segment else 0
+            if n_counted_bytes:
+                yield from ((line, True) for line in read_segment(path, 0, n_counted_bytes).lines)
+            yield from ((line, False) for line in read_segment(path, n_counted_bytes).lines)
+            self._mark = Mark(path.stem, n_bytes)
+
+    def _segments(self) -> list[Path]:
+        """This worker's: by their second names, and those of the spool that have none."""
+        found: dict[str, Path] = {}
+        with contextlib.suppress(FileNotFoundError):
+            found = {path.stem: path for path in self._held.iterdir()}
+        prefix = self._spool.writer.rpartition("-")[0].rpartition("-")[0] + "-"
+        for path in SpoolReader(self._spool.folder).segments():
+            if path.stem.partition("-")[2].startswith(prefix):
+                found.setdefault(path.stem, path)
+        return [found[stem] for stem in sorted(found)]
 
 
 def _input_cost(line: OpenLine, pricer: Pricer) -> int | None:

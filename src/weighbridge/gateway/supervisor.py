@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 FIRST_WAIT_S = 0.5
 MOST_WAIT_S = 30.0
 WELL_S = 60.0
+CONFIG_FAULT = 2  # exit code
 
 
 class Supervisor:
@@ -36,7 +37,7 @@ class Supervisor:
         await self._stopping.wait()
         self._pass_on(signal.SIGTERM)
         codes = await asyncio.gather(*keepers)
-        return max(codes)
+        return CONFIG_FAULT if CONFIG_FAULT in codes else max(codes)
 
     def _pass_on(self, number: signal.Signals) -> None:
         for child in self._children.values():
@@ -50,12 +51,14 @@ class Supervisor:
             began_s = loop.time()
             child = await asyncio.create_subprocess_exec(*command)
             self._children[index] = child
+            if self._stopping.is_set():  # it was not there yet when the others were told
+                child.send_signal(signal.SIGTERM)
             code = await self._ended(child)
-            if self._stopping.is_set():
-                return abs(code)
-            if code == 2:  # the configuration is at fault: starting again cannot help
+            if code == CONFIG_FAULT:  # starting again cannot help
                 self._stopping.set()
                 return code
+            if self._stopping.is_set():
+                return 0 if code == -signal.SIGTERM else abs(code)  # told before it could listen
             wait_s = FIRST_WAIT_S if loop.time() - began_s > WELL_S else wait_s
             self._say(f"weighbridge: worker {index} ended with {code}; again in {wait_s:g} s")
             try:

@@ -41,7 +41,7 @@ class SpoolKeeper:
         while not self._stop.wait(self._every_s):
             self._spool.sync()
             self._spool.rotate_if_due()
-            self._also()
+            self._also()  # of a segment that may be new
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -68,6 +68,9 @@ class Compactor:
         self._command = [sys.executable, "-m", "weighbridge", "compact", str(spool), str(ledger)]
         self._every_s = every_s
         self._tell = tell
+        self.n_ended = 0
+        self.n_failed = 0
+        self.is_failing = False
         self._child: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -96,7 +99,13 @@ class Compactor:
             )
             _, said = await self._child.communicate()
         except OSError as error:
-            self._tell("compaction_failed", str(error))
+            self._end(str(error))
             return
-        if self._child.returncode:
-            self._tell("compaction_failed", said.decode("utf-8", "replace")[-500:])
+        self._end(said.decode("utf-8", "replace")[-500:] if self._child.returncode else None)
+
+    def _end(self, problem: str | None) -> None:
+        self.n_ended += 1
+        self.is_failing = problem is not None
+        if problem is not None:
+            self.n_failed += 1
+            self._tell("compaction_failed", problem)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 from urllib.parse import urlsplit
 
+from weighbridge.gateway.breaker import State
 from weighbridge.gateway.engines import is_saturated, read_engine
 from weighbridge.gateway.live import Live, origin_of
+from weighbridge.gateway.metrics import quoted
 from weighbridge.gateway.probes import Probe
 from weighbridge.gateway.wire.pool import UpstreamPool
 from weighbridge.ledger.lines import EngineLine, FleetLine
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 ENGINE_EVERY_S = 2.0
 WRITE_EVERY_S = 60.0
 TIMEOUT_S = 2.0
+ENGINE_FIELDS = ("running_requests", "waiting_requests", "kv_usage_frac")
+STATES = get_args(State)
 
 
 class Watcher:
@@ -55,21 +59,26 @@ class Watcher:
             watch.stop()
         self._watches.clear()
 
-    def states(self) -> dict[str, dict[str, float]]:
-        """Gauges by target, for metrics."""
+    def gauges(self) -> dict[str, float]:
+        """What is known of each target, by metric and label; engines' words where it writes."""
         now = self._gateway.now()
-        gauges: dict[str, dict[str, float]] = {}
+        told: dict[str, float] = {}
         for name, live in self._gateway.setup.live.items():
-            health = live.health
-            gauges.setdefault("target_available", {})[name] = float(health.available(now))
-            gauges.setdefault("target_saturated", {})[name] = float(health.saturated(now))
+            label, state = f"target={quoted(name)}", live.health.state(now)
+            told[f"target_available{{{label}}}"] = float(live.health.available(now))
+            told[f"target_saturated{{{label}}}"] = float(live.health.saturated(now))
+            for one in STATES:
+                told[f'target_state{{{label},state="{one}"}}'] = float(one == state)
+            if live.gate is not None:
+                told[f"gate_waiting{{{label}}}"] = live.gate.n_waiting
+                told[f"gate_running{{{label}}}"] = live.gate.n_running
+            if isinstance(live.pool, UpstreamPool):
+                told[f"upstream_connections{{{label}}}"] = live.pool.n_open
+                told[f"upstream_connections_idle{{{label}}}"] = live.pool.n_idle
             watch = self._watches.get(name)
-            sample = watch.sample if watch is not None else None
-            for field in ("running_requests", "waiting_requests", "kv_usage_frac"):
-                value = getattr(sample, field, None)
-                if value is not None:
-                    gauges.setdefault(f"engine_{field}", {})[name] = value
-        return gauges
+            if watch is not None and self._writes:
+                told |= watch.engine_gauges(label)
+        return told
 
 
 class TargetWatch:
@@ -83,8 +92,8 @@ class TargetWatch:
         self._writes = writes
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._is_full = False
-        self._answered = False
-        self._fleet_from_us = 0
+        self._answered_us = 0  # when the engine's metrics last came
+        self._fleet_from_us: int | None = None  # since when the fleet costs; None: not now
         self._engine_written_s = float("-inf")
         fleet = live.target.self_hosted
         url = None if fleet is None else fleet.metrics_url
@@ -107,18 +116,28 @@ class TargetWatch:
         if self._metrics_pool is not None:
             self._ask_engine()
         if target.self_hosted is not None and self._writes:
-            self._fleet_from_us = self._now_us()
-            self._again("fleet", WRITE_EVERY_S, self._write_fleet)
+            if target.self_hosted.accrue == "configured":
+                self._fleet_from_us = self._now_us()
+            self._again("fleet", WRITE_EVERY_S, self._each_minute)
 
     def stop(self) -> None:
         """End; what the fleet cost up to now is written."""
         if "fleet" in self._timers:
-            self._write_fleet()
+            self._write_fleet(self._now_us())
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
         if self._metrics_pool is not None:
             self._metrics_pool.close()
+
+    def engine_gauges(self, label: str) -> dict[str, float]:
+        """What the engine last said."""
+        found = {field: getattr(self.sample, field, None) for field in ENGINE_FIELDS}
+        return {
+            f"engine_{field}{{{label}}}": value
+            for field, value in found.items()
+            if value is not None
+        }
 
     def _now_us(self) -> int:
         return int(self._gateway.wall() * 1e6)
@@ -144,8 +163,11 @@ class TargetWatch:
     def _heard_engine(self, status: int, body: bytes) -> None:
         target = self.live.target
         fleet = target.self_hosted
-        self._answered = status == 200
-        if not self._answered or fleet is None or fleet.engine is None:
+        if "engine" not in self._timers:  # stopped meanwhile
+            return
+        if fleet is not None and fleet.accrue == "metrics_answer" and self._writes:
+            self._accrue(status == 200)
+        if status != 200 or fleet is None or fleet.engine is None:
             self.sample = None
             return
         now = self._gateway.now()
@@ -159,14 +181,25 @@ class TargetWatch:
             self._engine_written_s = now
             self._gateway.meter.spool.append(encode_line(sample))
 
-    def _write_fleet(self) -> None:
-        fleet = self.live.target.self_hosted
-        assert fleet is not None
-        self._again("fleet", WRITE_EVERY_S, self._write_fleet)
-        until_us = self._now_us()
-        began_us, self._fleet_from_us = self._fleet_from_us, until_us
-        if fleet.accrue == "metrics_answer" and not self._answered:
+    def _accrue(self, answers: bool) -> None:
+        """A fleet that costs while its metrics answer: from the first answer to the last."""
+        if answers:
+            self._answered_us = self._now_us()
+            if self._fleet_from_us is None:
+                self._fleet_from_us = self._answered_us
+        elif self._fleet_from_us is not None:
+            self._write_fleet(self._answered_us)
+            self._fleet_from_us = None
+
+    def _each_minute(self) -> None:
+        self._again("fleet", WRITE_EVERY_S, self._each_minute)
+        self._write_fleet(self._now_us())
+
+    def _write_fleet(self, until_us: int) -> None:
+        fleet, began_us = self.live.target.self_hosted, self._fleet_from_us
+        if fleet is None or began_us is None:
             return
+        self._fleet_from_us = until_us
         if until_us <= began_us:  # the clock was set back: the stretch is counted from there on
             return
         line = FleetLine(

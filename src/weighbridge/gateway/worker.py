@@ -7,25 +7,27 @@ import gc
 import os
 import random
 import signal
-import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 from weighbridge.catalog.prices import compile_prices
 from weighbridge.gateway.access_log import AccessLog
 from weighbridge.gateway.admin import Admin
-from weighbridge.gateway.admission.build import AnyAdmission, State, build_admission
-from weighbridge.gateway.admission.local import LocalAdmission
+from weighbridge.gateway.admission.build import (
+    AnyAdmission,
+    State,
+    build_admission,
+    check_shared_budget,
+)
 from weighbridge.gateway.config import Config
 from weighbridge.gateway.gateway import Gateway
 from weighbridge.gateway.homes import StateHomes
 from weighbridge.gateway.key_admin import KeyAdmin
 from weighbridge.gateway.key_store import KeyStore
 from weighbridge.gateway.keys import KeyRing
+from weighbridge.gateway.listening import MIB, client_tls, wire_limits
 from weighbridge.gateway.live import origin_of
 from weighbridge.gateway.meter import Meter
 from weighbridge.gateway.metrics import Metrics
@@ -36,25 +38,25 @@ from weighbridge.gateway.rehearsal_clock import (
     RehearsalClock,
     refuse_outside_rehearsal,
 )
-from weighbridge.gateway.reloading import Reloader
+from weighbridge.gateway.reloading import Reloader, with_fixed
 from weighbridge.gateway.setup import Parts, Setup, set_up
 from weighbridge.gateway.shared.bank import TICK_S
 from weighbridge.gateway.shared.leased import LeasedAdmission
 from weighbridge.gateway.shared.redis_bank import RedisBank
 from weighbridge.gateway.spending import SpendKeeper
-from weighbridge.gateway.upkeep import Compactor, SpoolKeeper, write_whole
+from weighbridge.gateway.tracing import Tracer, build_tracer
+from weighbridge.gateway.upkeep import Compactor, SpoolKeeper
 from weighbridge.gateway.watching import Watcher
-from weighbridge.gateway.wire.limits import WireLimits
 from weighbridge.gateway.wire.outbox import Outbox
 from weighbridge.gateway.wire.pool import UpstreamPool
 from weighbridge.gateway.wire.server import Server
+from weighbridge.gateway.worker_metrics import take_over, write_snapshot
 from weighbridge.ledger.exact import Pricer
 from weighbridge.ledger.fingerprint import Fingerprinter, load_or_make_key
 from weighbridge.ledger.lines import EventLine
 from weighbridge.ledger.spool import SpoolWriter, encode_line
 from weighbridge.policy.types import Target
 
-MIB, KIB = 1024 * 1024, 1024
 SNAPSHOT_S = 1.0
 
 
@@ -97,8 +99,9 @@ class Worker:
             max_segment_age_s=settings.spool.segment_s,
         )
         self.access_log = self._access_log()
+        self.tracer = self._tracer()
         self.outbox = Outbox(self.loop.call_soon, self._report)
-        self.meter = Meter(self.spool, self.metrics, self.outbox, self.access_log)
+        self.meter = Meter(self.spool, self.metrics, self.outbox, self.access_log, self.tracer)
         self.admission = self._admission()
         self.parts = self._parts()
         self.gateway = Gateway(
@@ -106,18 +109,24 @@ class Worker:
             self.meter,
             self.metrics,
             self.loop,
+            self.outbox,
             random=random.random,
             boot=(ID_PREFIX if options.clock else "") + os.urandom(5).hex(),
             wall=self.wall,
         )
         self.spend = self._spend_keeper()
         self._restore_spend()
-        self.keeper = SpoolKeeper(self.spool, settings.spool.sync_s, self._flush_log)
-        self.reloader = Reloader(self._watched, self._apply, self.tell, self.loop)
+        hold = self.spend.hold if self.spend is not None else _nothing
+        self.keeper = SpoolKeeper(self.spool, settings.spool.sync_s, hold)
+        asked = self.state / "reload" if options.n_workers > 1 else None
+        self.reloader = Reloader(self._watched, self._apply, self.tell, self.loop, asked)
         self.key_admin = KeyAdmin(self)
         self.watcher = Watcher(self.gateway, writes=options.worker == 0)
         self.admin = Admin(self)
         self.compactor = self._compactor()
+        if options.n_workers > 1:
+            take_over(self)
+        self._parent = os.getppid()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._spool_is_well = True
 
@@ -164,9 +173,11 @@ class Worker:
             return None
         return AccessLog(words if words == "-" else self.config.place(words))
 
-    def _flush_log(self) -> None:
-        if self.access_log is not None:
-            self.access_log.flush()
+    def _tracer(self) -> Tracer | None:
+        settings = self.config.settings.otlp
+        if settings is None:
+            return None
+        return build_tracer(settings, str(self.config.path), random.random)
 
     def _state_words(self) -> str:
         words = self.config.settings.state
@@ -231,7 +242,16 @@ class Worker:
             key.limits or key.budgets for key in keys
         )
         admission = self.admission if has_limits and not self._options.observe else None
-        return set_up(config, keys, admission, self.parts, before)
+        setup = set_up(config, keys, admission, self.parts, before)
+        self._welcome(setup)
+        return setup
+
+    def _welcome(self, setup: Setup) -> None:
+        targets = setup.policy.targets
+        models = {name for rule in setup.policy.rules for name in rule.match.models}
+        self.metrics.welcome(models, {name: one.provider for name, one in targets.items()})
+        if self.tracer is not None:
+            self.tracer.follow(targets)
 
     def _compactor(self) -> Compactor | None:
         settings = self.config.settings
@@ -249,9 +269,12 @@ class Worker:
     def _watched(self) -> tuple[Path, ...]:
         return self.config.path, self.config.place(self.config.settings.keys)
 
-    def _apply(self) -> None:
+    def _apply(self) -> tuple[str, ...]:
         """Take a new configuration into use; raises where anything of it is wrong."""
-        config = self._read_config()
+        config, waits = with_fixed(self.config, self._read_config())
+        if self.admission.keeps_spend:
+            for budget in config.budgets:
+                check_shared_budget(budget)
         before = self.gateway.setup
         after = self._set_up(config, before)
         self.admission.reconfigure(config.limits, config.budgets)
@@ -262,6 +285,7 @@ class Worker:
             if kept is None or kept.pool is not live.pool:
                 live.pool.close()
         self.watcher.follow(after)
+        return waits
 
     # events
 
@@ -279,14 +303,15 @@ class Worker:
     # spend over restarts
 
     def _spend_keeper(self) -> SpendKeeper | None:
-        if not isinstance(self.admission, LocalAdmission) or self._options.observe:
+        if self._options.observe:
             return None
-        return SpendKeeper(self.state / "spend.json", self.admission)
+        name = f"open-{self.worker}.json" if self.admission.keeps_spend else "spend.json"
+        return SpendKeeper(self.state / name, self.spool, self.worker, self.admission)
 
     def _restore_spend(self) -> None:
         if self.spend is not None:
             setup = self.gateway.setup
-            self.spend.restore(self.spool.folder, setup.keys, setup.pricer)
+            self.spend.restore(setup.keys, setup.pricer)
 
     def _snapshot(self) -> None:
         self._timers["snapshot"] = self.loop.call_later(SNAPSHOT_S, self._snapshot)
@@ -295,14 +320,15 @@ class Worker:
         try:
             self._make_folders()  # somebody may have removed them
             if self.spend is not None:
-                self.spend.save(self.spool, self.wall())
+                self.spend.save(self.wall(), self.meter.opened.values())
             if self._options.n_workers > 1:
-                counters = msgspec.json.encode(self.admin.own_snapshot())
-                write_whole(self.state / f"metrics-{self.worker}.json", counters)
+                write_snapshot(self)
         except OSError as error:
             self.metrics.count("state_write_failures_total")
             if self.metrics.counters["state_write_failures_total"] == 1:
                 self.tell("state_not_saved", str(error))
+        if self._parent != os.getppid():  # nobody would pass signals on, or start others anew
+            self.stopping.set()
 
     def _watch_spool(self) -> None:
         """A spool that fails, or records again, is an event."""
@@ -325,24 +351,15 @@ class Worker:
     async def start(self) -> None:
         """Listen."""
         config = self.config
-        http = config.settings.http
-        limits = replace(
-            WireLimits(),
-            max_body_bytes=http.max_body_mib * MIB,
-            max_head_bytes=http.max_head_kib * KIB,
-            max_headers=http.max_headers,
-            max_connections=http.max_connections,
-            idle_s=http.idle_s,
-            head_s=http.head_s,
-            body_s=http.body_s,
-            write_stall_s=http.write_stall_s,
-        )
-        self.server = Server(self.gateway, limits, self._tls(), outbox=self.outbox)
+        limits = wire_limits(config.settings.http)
+        self.server = Server(self.gateway, limits, client_tls(config), outbox=self.outbox)
         host, port = config.listen
         await self.server.start(host, port, reuse_port=self._options.n_workers > 1)
         await self.admin.start()
         self.gateway.start()
         self.keeper.start()
+        if self.access_log is not None:
+            self.access_log.start()
         self.reloader.start()
         self.watcher.start()
         if self.compactor is not None:
@@ -354,16 +371,6 @@ class Worker:
             self.tell(EVENT, self._options.clock.words)
         self.admission.warm(time.monotonic(), self.wall())
         self._settle_accounts()
-
-    def _tls(self) -> ssl.SSLContext | None:
-        words = self.config.settings.tls
-        if words is None:
-            return None
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(
-            self.config.place(words.cert_file), self.config.place(words.key_file)
-        )
-        return context
 
     async def stop(self) -> int:
         """Drain, write down what is left, let go; returns how many clients were cut off."""
@@ -385,7 +392,9 @@ class Worker:
             self._say(f"weighbridge: {self.spool.unrecorded} lines could not be recorded")
         if self.compactor is not None:
             await self.compactor.stop()
-        self._flush_log()
+        for part in (self.access_log, self.tracer):
+            if part is not None:
+                await asyncio.to_thread(part.stop)
         return n_cut
 
     async def _give_back(self) -> None:
@@ -408,6 +417,10 @@ class Worker:
         started()
         await self.stopping.wait()
         return await self.stop()
+
+
+def _nothing() -> None:
+    """There is nothing to do."""
 
 
 def _settle_memory() -> None:
