@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from weighbridge.gateway.admission import Refusal
 from weighbridge.gateway.calls import Action, Calls, Fail, Send, Torn, Wait
-from weighbridge.gateway.dialects.answers import read_answer
+from weighbridge.gateway.dialects.answers import read_answer, response_id_in
+from weighbridge.gateway.dialects.ask import AskError
 from weighbridge.gateway.dialects.errors import error_event
 from weighbridge.gateway.dialects.streams import StreamReader
 from weighbridge.gateway.headers import (
@@ -48,6 +49,7 @@ HOLD_S = (
 )
 OPEN_LINE_S = 0.1
 BROKEN_OFF = "The upstream broke off: this answer is incomplete."
+CONVERSATIONS = b"/v1/conversations"
 CLIENT_LEFT = 499  # as nginx logs it; nobody receives it
 
 
@@ -216,8 +218,19 @@ class Exchange:
         self.sent_s = self.last_data_s = self.gateway.now()
         if self.calls is not None:
             self.calls.sent_s = self.sent_s  # waiting at a gate is not the target's latency
-        self.hides_usage, body = live.body_for(self.ask, request.body)
+        try:
+            self.hides_usage, body = live.body_for(self.ask, request.body)
+        except AskError as error:
+            self.take_back(Refusal(400, "invalid_request", str(error)))
+            return
         self.attempt = live.send(self, body)
+
+    def take_back(self, refusal: Refusal) -> None:
+        """What was about to be sent cannot be: it never was."""
+        self.leave_gate(NOTHING)
+        if self.calls is not None:
+            self.calls.on_client_left(is_sent=False)
+        self.refuse(refusal)
 
     def leave_gate(self, usage: TokenUsage | None) -> None:
         """Give back what the attempt held at its provider's gate."""
@@ -330,7 +343,9 @@ class Exchange:
 
     def end_of_error(self) -> None:
         """A status of 400 or above: the machine of calls decides whether the client sees it."""
-        self.kept_error = (self.status, self.upstream_headers, b"".join(self.parts))
+        assert self.live is not None
+        body = self.live.without_secret(b"".join(self.parts))
+        self.kept_error = (self.status, self.upstream_headers, body)
         self.leave_gate(None)
         assert self.calls is not None
         wait_s = retry_after_s(self.upstream_headers, self.gateway.wall())
@@ -350,12 +365,15 @@ class Exchange:
         """A whole answer: read its usage, write it down, pass it on."""
         parts = self.parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        usage = read_answer(self.endpoint, readable(body, self.upstream_headers))
+        usage = self.usage_in(body)
         if not self.relaying:
             assert self.calls is not None
             self.calls.on_relay(self.gateway.now())
         self.told = CLIENT_LEFT if self.client_gone else self.status
-        self.finish("ok", None, usage)
+        if self.status < 300:
+            self.finish("ok", None, usage)
+        else:  # a redirect is followed by nobody here: the target's address is not quite right
+            self.finish("error", str(self.status), NOTHING)
         self.close()
         if self.client_gone:
             return
@@ -363,6 +381,28 @@ class Exchange:
             self.responder.end()
         else:
             self.responder.respond(self.status, answer_headers(self), body)
+
+    def usage_in(self, body: bytes) -> TokenUsage | None:
+        """What a whole answer says was used; who only looks at what is stored uses nothing."""
+        method, path = self.request.method, self.request.path
+        if method != b"POST":
+            return NOTHING
+        text = readable(body, self.upstream_headers)
+        usage = read_answer(self.endpoint, text)
+        if self.endpoint == "responses" or path == CONVERSATIONS:
+            self.remember(response_id_in(text) if usage is None else usage.response_id)
+        return usage
+
+    def remember(self, stored_id: str | None) -> None:
+        """What follows on this answer must go where it is stored, as must its conversation."""
+        ask, live = self.ask, self.live
+        assert live is not None
+        homes, name = self.setup.homes, live.target.name
+        if stored_id is not None:
+            homes.remember(stored_id, name, self.tenant)
+        earlier = None if ask is None else ask.stateful_id
+        if earlier is not None and homes.home_of(earlier) is None:
+            homes.remember(earlier, name, self.tenant)
 
     def end_of_stream(self) -> None:
         """The stream ended as HTTP has it; without its last event it was cut short."""
@@ -394,6 +434,10 @@ class Exchange:
         reader = self.reader
         assert reader is not None
         usage = reader.usage_or_estimate(self.input_estimate)
+        if self.endpoint == "responses":
+            self.remember(usage.response_id)
+        elif self.request.method != b"POST":
+            usage = NOTHING
         if reader.error is not None:
             self.finish("error", "stream_error_event", usage)
         elif self.is_cut(reader):
@@ -437,6 +481,12 @@ class Exchange:
         if not self.client_gone:
             headers, body = self.gateway.failure(self, action)
             self.responder.respond(action.http_status, headers, body)
+
+    def give_up(self) -> None:
+        """A fault of our own: what was claimed is given back, and the request is written down."""
+        self.told = 500
+        self.finish("error", "internal_error", None)
+        self.close()
 
     def tear(self, error_type: str) -> None:
         """The upstream broke after bytes were relayed: say so, so that no cut looks complete."""

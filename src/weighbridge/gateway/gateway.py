@@ -53,7 +53,12 @@ class Gateway:
 
     def on_request(self, responder: Responder) -> None:
         """A whole request has arrived."""
-        Exchange(self, self.setup, responder).run()
+        x = Exchange(self, self.setup, responder)
+        try:
+            x.run()
+        except Exception:
+            x.give_up()
+            raise
 
     def next_id(self) -> bytes:
         """A request id: unique over processes and restarts, by its boot part."""

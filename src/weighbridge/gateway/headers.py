@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 REQUEST_ID = b"x-weighbridge-request-id"
 
 CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key"))
+OTHERS_CREDENTIALS = frozenset((b"helicone-auth", b"x-litellm-api-key"))  # for gateways before us
 OURS = frozenset(
     b"x-weighbridge-" + name
     for name in (b"feature", b"template", b"conversation", b"user", b"data-class", b"key")
 )
 # Usage is read in passing, so that answers are asked for as they are, uncompressed. What belongs to
 # the hop the wire has taken away.
-NOT_SENT_WITH_CREDENTIALS = OURS | {b"accept-encoding"}
+NOT_SENT_WITH_CREDENTIALS = OURS | OTHERS_CREDENTIALS | {b"accept-encoding"}
 NOT_SENT = NOT_SENT_WITH_CREDENTIALS | CREDENTIALS
 
 MOST_INFLATED_BYTES = 8 * 1024 * 1024

@@ -11,55 +11,59 @@ import os
 from collections import OrderedDict
 from hashlib import blake2b
 from pathlib import Path
-
-from weighbridge.policy.types import Target
+from typing import NamedTuple
 
 MOST_IDS = 200_000
 DIGEST_BYTES = 12
 
 
+class Home(NamedTuple):
+    """Where state is, and whose: all tenants share an upstream's key, but not what it stores."""
+
+    target: str
+    owner: str  # a digest of the tenant's name
+
+    def belongs_to(self, tenant: str | None) -> bool:
+        """Whether a tenant made what is stored."""
+        return self.owner == _digest(tenant or "")
+
+
 class StateHomes:
-    """Response id to target name, newest kept."""
+    """Response id to target and tenant, newest kept."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._homes: OrderedDict[str, str] = OrderedDict()
+        self._homes: OrderedDict[str, Home] = OrderedDict()
         self._read_bytes = 0
         self._refresh()
 
-    def remember(self, response_id: str, target: str) -> None:
-        """A target stored this response."""
+    def remember(self, response_id: str, target: str, tenant: str | None) -> None:
+        """A target stored this response for a tenant; who made it first owns it."""
         digest = _digest(response_id)
-        self._put(digest, target)
+        home = Home(target, _digest(tenant or ""))
+        if self._homes.get(digest) == home:
+            return
+        self._put(digest, home)
         if self._path is None:
             return
         try:
             file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(file, f"{digest} {target}\n".encode())
+                os.write(file, f"{digest} {home.owner} {target}\n".encode())
             finally:
                 os.close(file)
         except OSError:
             return  # known to this worker still; a full disk is told of by the spool
 
-    def only_home(self, response_id: str, targets: tuple[Target, ...]) -> tuple[Target, ...]:
-        """The allowed target that holds the state; the first one where nobody remembers."""
-        digest = _digest(response_id)
-        if digest not in self._homes:
-            self._refresh()
-        name = self._homes.get(digest)
-        held = tuple(target for target in targets if target.name == name)
-        return held or targets[:1]
-
-    def home_of(self, response_id: str) -> str | None:
-        """Name of the target that holds a response."""
+    def home_of(self, response_id: str) -> Home | None:
+        """Where a response is; None where nobody remembers."""
         digest = _digest(response_id)
         if digest not in self._homes:
             self._refresh()
         return self._homes.get(digest)
 
-    def _put(self, digest: str, target: str) -> None:
-        self._homes[digest] = target
+    def _put(self, digest: str, home: Home) -> None:
+        self._homes[digest] = home
         if len(self._homes) > MOST_IDS:
             self._homes.popitem(last=False)
 
@@ -75,9 +79,10 @@ class StateHomes:
         whole = added[: added.rfind(b"\n") + 1]
         self._read_bytes += len(whole)
         for line in whole.splitlines():
-            digest, _, target = line.decode("ascii", "replace").partition(" ")
+            digest, _, rest = line.decode("utf-8", "replace").partition(" ")
+            owner, _, target = rest.partition(" ")
             if target:
-                self._put(digest, target)
+                self._put(digest, Home(target, owner))
 
 
 def _digest(response_id: str) -> str:

@@ -39,6 +39,7 @@ class Live:
         "pool",
         "prefix",
         "query",
+        "secret",
         "target",
     )
 
@@ -51,6 +52,7 @@ class Live:
         n_default_output_tokens: int,
     ) -> None:
         self.target = target
+        self.secret = None if secret is None else secret.encode()
         self.pool = pool
         self.health = health
         gate = TargetGate(target.caps)
@@ -103,6 +105,11 @@ class Live:
             return False, body
         adds_usage = ask.stream and not ask.asked_usage and ask.endpoint in USAGE_ENDPOINTS
         return adds_usage, rewrite(ask, body, self.target.model, adds_usage, self.counts_each_chunk)
+
+    def without_secret(self, body: bytes) -> bytes:
+        """An error answer less our own key, which some upstreams repeat."""
+        secret = self.secret
+        return body if not secret or secret not in body else body.replace(secret, b"[key]")
 
     def ticket_for(self, x: Exchange) -> Ticket:
         """A place in the queue before this provider."""

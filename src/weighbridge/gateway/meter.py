@@ -102,8 +102,6 @@ class Meter:
                 own = None if usage is NOTHING else log[-1]  # what it took stands on the line
                 line.attempt_log = tuple(_attempt(a, x, line, is_own=a is own) for a in log)
             pico_usd = _price(line, x, live, usage)
-            if usage.response_id is not None and x.endpoint == "responses":
-                x.setup.homes.remember(usage.response_id, line.target)
         else:
             line.list_cost_pico_usd = 0
         if x.opened:

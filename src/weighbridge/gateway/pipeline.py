@@ -170,8 +170,8 @@ def admit(x: Exchange) -> Outcome:
     setup, facts = x.setup, x.facts
     if setup.refuses_unrecorded and x.gateway.meter.is_failing:
         return UNRECORDED
-    if facts is None:  # a path that passes through: its target is chosen, it claims no tokens
-        return None
+    if facts is None:
+        return admit_other(x)
     if x.key is not None and x.key.models:
         refusal = model_refusal(x.key, facts.model)
         if refusal is not None:
@@ -184,14 +184,36 @@ def admit(x: Exchange) -> Outcome:
     return None if setup.admission is None else claim(x, facts, route)
 
 
+def admit_other(x: Exchange) -> Outcome:
+    """A path that passes through: its target is chosen; what it takes is known only afterwards."""
+    key, admission = x.key, x.setup.admission
+    model = ""
+    if key is not None and key.models:
+        try:
+            model = read_ask("other", x.request.body).model
+        except AskError as error:
+            return Refusal(400, "invalid_request", str(error))
+        refusal = model_refusal(key, model) if model else None
+        if refusal is not None:
+            return refusal
+    if admission is None:
+        return None
+    return claimed(x, Claim(key, x.tenant, x.caller.labels.feature, model, 0, 0))
+
+
 def claim(x: Exchange, facts: Facts, route: Route) -> Outcome:
     """Reserve the most that the request can take; it is settled when it is written down."""
     setup, ask = x.setup, x.ask
     assert ask is not None
-    assert setup.admission is not None
     tokens, pico_usd = setup.most(ask, route, x.at)
-    wanted = Claim(x.key, x.tenant, facts.feature, facts.model, tokens, pico_usd)
-    outcome = setup.admission.admit(wanted, x.arrived_s, x.at, x.admitted)
+    return claimed(x, Claim(x.key, x.tenant, facts.feature, facts.model, tokens, pico_usd))
+
+
+def claimed(x: Exchange, wanted: Claim) -> Outcome:
+    """What admission says to a claim."""
+    admission = x.setup.admission
+    assert admission is not None
+    outcome = admission.admit(wanted, x.arrived_s, x.at, x.admitted)
     if outcome is None:
         return WAITING
     if type(outcome) is Refusal:
@@ -208,7 +230,10 @@ def choose(x: Exchange) -> Outcome:
     ask = x.ask
     targets, stays = route.targets, False
     if ask is not None and ask.stateful_id is not None:
-        targets, stays = setup.homes.only_home(ask.stateful_id, targets), True
+        home = setup.home_for(x, ask.stateful_id, route)
+        if isinstance(home, Refusal):
+            return home
+        targets, stays = (home,), True
     x.calls = Calls(setup.call_context, targets, x.arrived_s, stays, setup.is_repeatable(x))
     x.gateway.open(x)
     x.perform(x.calls.start(x.arrived_s))

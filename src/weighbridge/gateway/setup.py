@@ -120,12 +120,29 @@ class Setup:
         x.route = Route("other_paths", (target,))
         return None
 
+    def home_for(self, x: Exchange, stateful_id: str, route: Route) -> Target | Refusal:
+        """The target that holds the state; where nobody remembers, the first one and its words."""
+        home = self.homes.home_of(stateful_id)
+        if home is None:
+            return route.targets[0]
+        if not home.belongs_to(x.tenant):
+            return Refusal(404, "state_not_found", f"{stateful_id!r} is not known here.")
+        target = self.policy.targets.get(home.target)
+        if target is None or target.dialect != x.dialect:
+            return route.targets[0]
+        if not may_reach(x.data_class, target.name, self.policy):
+            message = "The request's data class may not go where its earlier turns are stored."
+            return Refusal(FORBIDDEN, "data_class", message)
+        return target
+
     def _target_of(self, path: str, x: Exchange) -> Target | None:
         stateful_id = stateful_id_in(x.request.path)
         if stateful_id is not None:
             home = self.homes.home_of(stateful_id)
-            if home in self.policy.targets:
-                return self.policy.targets[home]
+            if home is not None and not home.belongs_to(x.tenant):
+                return None
+            if home is not None and home.target in self.policy.targets:
+                return self.policy.targets[home.target]
         for pattern, name in self.config.settings.other_paths.items():
             if path == pattern or (pattern.endswith("*") and path.startswith(pattern[:-1])):
                 return self.policy.targets[name]
@@ -201,7 +218,7 @@ def set_up(config: Config, keys: KeyRing, admission: Admission | None, parts: Pa
     words = settings.retry
     context = CallContext(
         {name: one.health for name, one in live.items()},
-        before.call_context.budget if before else RetryBudget(),
+        _retry_budget(words.budget_frac, before),
         parts.random,
         RetrySettings(
             n_attempts=words.max_attempts,
@@ -228,6 +245,14 @@ def set_up(config: Config, keys: KeyRing, admission: Admission | None, parts: Pa
         has_budgets=bool(config.budgets) or any(key.budgets for key in keys),
         n_default_output_tokens=settings.reserve_output_tokens,
     )
+
+
+def _retry_budget(share_frac: float, before: Setup | None) -> RetryBudget:
+    """What was saved up and spent counts on, unless the share itself is another one."""
+    kept = None if before is None else before.config.settings.retry.budget_frac
+    if before is not None and kept == share_frac:
+        return before.call_context.budget
+    return RetryBudget(share_frac)
 
 
 def _secret(target: Target, environ: Mapping[str, str], where: str) -> str | None:

@@ -79,7 +79,7 @@ def decoded(body: bytes) -> dict[str, Any]:
     text = "We could not parse the JSON body of your request."
     try:
         decoded = msgspec.json.decode(body)
-    except msgspec.DecodeError as bad:
+    except (msgspec.DecodeError, UnicodeDecodeError) as bad:
         raise RefusedError(400, "invalid_request_error", text) from bad
     if not isinstance(decoded, dict):
         raise RefusedError(400, "invalid_request_error", text)

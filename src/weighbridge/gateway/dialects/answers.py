@@ -24,11 +24,16 @@ class _Answer(Struct):
     service_tier: str | None = None
 
 
+class _IdAlone(Struct):
+    id: object = None
+
+
 class _UsageAlone(Struct):
     usage: Raw = Raw()
 
 
 _DECODE = msgspec.json.Decoder(_Answer).decode
+_DECODE_ID = msgspec.json.Decoder(_IdAlone).decode
 _DECODE_USAGE = msgspec.json.Decoder(_UsageAlone).decode
 _NAMES = re.compile(rb'"(model|id|service_tier)"\s*:\s*"([^"\\]{1,256})"')
 
@@ -57,6 +62,15 @@ def read_answer(endpoint: Endpoint, body: bytes) -> TokenUsage | None:
         told.response_id = str(said.id) if said.id is not None else None
         told.service_tier = told.service_tier or said.service_tier
     return told
+
+
+def response_id_in(body: bytes) -> str | None:
+    """The id of what an answer stores upstream, where it reports no usage (yet)."""
+    try:
+        found = _DECODE_ID(body).id
+    except _UNREADABLE:
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _read_usage_alone(endpoint: Endpoint, body: bytes) -> TokenUsage | None:
