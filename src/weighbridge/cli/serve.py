@@ -140,9 +140,11 @@ def _say(text: str) -> None:
 
 def _supervise(config: Config, n_workers: int) -> int:
     from weighbridge.gateway.supervisor import Supervisor
+    from weighbridge.gateway.worker_metrics import forget_workers
 
     if config.listen[1] == 0:
         raise InputError("serve", "listen", "has port 0 with several workers", "name a port")
+    forget_workers(config.place(config.settings.state_path))
     own = [sys.executable, "-m", "weighbridge", *sys.argv[1:]]
     commands = [[*own, "--worker", str(index)] for index in range(n_workers)]
 

@@ -103,6 +103,7 @@ class Worker:
         self.outbox = Outbox(self.loop.call_soon, self._report)
         self.meter = Meter(self.spool, self.metrics, self.outbox, self.access_log, self.tracer)
         self.admission = self._admission()
+        self._fresh_pools: list[UpstreamPool] = []
         self.parts = self._parts()
         self.gateway = Gateway(
             self._set_up(self.config, None),
@@ -114,6 +115,7 @@ class Worker:
             boot=(ID_PREFIX if options.clock else "") + os.urandom(5).hex(),
             wall=self.wall,
         )
+        self._welcome(self.gateway.setup)
         self.spend = self._spend_keeper()
         self._restore_spend()
         hold = self.spend.hold if self.spend is not None else _nothing
@@ -229,6 +231,7 @@ class Worker:
         )
         if self.config.settings.warm_connections:
             pool.warm(self.config.settings.warm_connections)
+        self._fresh_pools.append(pool)
         return pool
 
     def _keys(self, config: Config) -> KeyRing:
@@ -242,9 +245,7 @@ class Worker:
             key.limits or key.budgets for key in keys
         )
         admission = self.admission if has_limits and not self._options.observe else None
-        setup = set_up(config, keys, admission, self.parts, before)
-        self._welcome(setup)
-        return setup
+        return set_up(config, keys, admission, self.parts, before)
 
     def _welcome(self, setup: Setup) -> None:
         targets = setup.policy.targets
@@ -276,8 +277,15 @@ class Worker:
             for budget in config.budgets:
                 check_shared_budget(budget)
         before = self.gateway.setup
-        after = self._set_up(config, before)
-        self.admission.reconfigure(config.limits, config.budgets)
+        self._fresh_pools.clear()
+        try:
+            after = self._set_up(config, before)
+            self.admission.reconfigure(config.limits, config.budgets)
+        except Exception:
+            for pool in self._fresh_pools:
+                pool.close()
+            raise
+        self._welcome(after)
         self.config = config
         self.gateway.setup = after
         for name, live in before.live.items():
