@@ -10,6 +10,7 @@ import pytest
 
 from weighbridge.gateway import settings
 from weighbridge.gateway.config import read_config
+from weighbridge.gateway.reloading import FIXED
 from weighbridge.gateway.settings import Settings, Strict
 
 HEADING = "## The gateway's own keys"
@@ -104,3 +105,9 @@ def test_example_of_the_readme_is_read_as_it_stands(checkout: Path, tmp_path: Pa
     path = tmp_path / "gateway.yaml"
     path.write_text(examples[0], "utf-8")
     assert [rule.name for rule in read_config(path).policy.rules][-1] == "models.gpt-4o"
+
+
+def test_page_says_what_waits_for_a_restart(checkout: Path) -> None:
+    rows = [line.split(" | ") for line in _section(checkout, Settings).splitlines()]
+    waits = {row[0].strip("| `") for row in rows if row[-1].strip(" |") == "restart"}
+    assert waits == set(FIXED)
