@@ -22,7 +22,7 @@ from weighbridge.gateway.headers import (
     readable,
 )
 from weighbridge.gateway.meter import NOTHING
-from weighbridge.gateway.pipeline import PIPELINE, Caller
+from weighbridge.gateway.pipeline import PIPELINE, Caller, Step
 from weighbridge.gateway.retry_after import retry_after_s
 from weighbridge.gateway.wire.messages import Attempt, Fault, Headers, Responder
 
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from weighbridge.policy.types import Dialect, Facts, Route
 
 # Where an exchange is; each event is handled by what it means there.
-DECIDING, QUEUED, SENT, ERROR, BODY, HELD, STREAM, OVER = range(8)
+DECIDING, QUEUED, SENT, ERROR, BODY, ENDED, HELD, STREAM, OVER = range(9)
 
+REDIRECTS = 300
 WHOLE_BODY_BYTES = (
     256 * 1024
 )  # up to here an answer is relayed whole, so that a cut one never starts
@@ -50,6 +51,7 @@ HOLD_S = (
 OPEN_LINE_S = 0.1
 BROKEN_OFF = "The upstream broke off: this answer is incomplete."
 CONVERSATIONS = b"/v1/conversations"
+INTERNAL_ERROR = 500
 CLIENT_LEFT = 499  # as nginx logs it; nobody receives it
 
 
@@ -82,6 +84,7 @@ class Exchange:
     status = 0
     told = 0
     upstream_headers: Headers
+    usage: TokenUsage | None = None
     parts: list[bytes]
     size = 0
     reader: StreamReader | None = None
@@ -106,17 +109,34 @@ class Exchange:
 
     # decide
 
-    def run(self) -> None:
-        """Take the steps of the pipeline, from where it stands."""
-        for index in range(self.step, len(PIPELINE)):
-            outcome = PIPELINE[index](self)
-            if outcome is None:
-                continue
-            if isinstance(outcome, Refusal):
-                self.refuse(outcome)
-            else:
-                self.step = index + 1
-            return
+    def take(self, step: Step) -> bool:
+        """Take one step of the pipeline; whether the next one follows at once."""
+        if self.phase == OVER:
+            return False
+        self.step += 1
+        outcome = step(self)
+        if outcome is None:
+            return True
+        if isinstance(outcome, Refusal):
+            self.refuse(outcome)
+        return False
+
+    def go_on(self) -> None:
+        """Take the steps that are left, after one that had to wait."""
+        for step in PIPELINE[self.step :]:
+            if not self.take(step):
+                return
+
+    def break_off(self) -> None:
+        """A fault of ours in the middle of it: the client is told, what it claimed is settled."""
+        if self.attempt is not None:
+            self.attempt.cancel()
+            self.attempt = None
+        if self.phase != OVER:
+            self.told = INTERNAL_ERROR
+            self.finish("error", "internal_error", None)
+            self.close()
+        self.responder.respond(INTERNAL_ERROR, [], b"internal error\n")
 
     def admitted(self, outcome: Grant | Refusal) -> None:
         """The shared state has decided, after a round trip."""
@@ -126,7 +146,7 @@ class Exchange:
             outcome.settle(0, 0, self.gateway.now(), self.gateway.wall())
         else:
             self.grant = outcome
-            self.run()
+            self.go_on()
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer that the request is not let in; nothing went upstream."""
@@ -337,7 +357,8 @@ class Exchange:
         if self.phase == ERROR:
             self.end_of_error()
         elif self.phase == BODY:
-            self.end_of_body()
+            self.phase = ENDED
+            self.gateway.answered(self)
         elif self.phase != OVER:
             self.end_of_stream()
 
@@ -361,35 +382,42 @@ class Exchange:
         if not self.client_gone:
             self.responder.respond(self.status, answer_headers(self), body)
 
-    def end_of_body(self) -> None:
-        """A whole answer: read its usage, write it down, pass it on."""
+    def read_whole(self) -> None:
+        """The usage in a whole answer."""
         parts = self.parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        usage = self.usage_in(body)
+        self.parts = [body]
+        self.usage = self.usage_in(body)
+
+    def finish_whole(self) -> None:
+        """Write a whole answer down."""
         if not self.relaying:
             assert self.calls is not None
             self.calls.on_relay(self.gateway.now())
         self.told = CLIENT_LEFT if self.client_gone else self.status
-        if self.status < 300:
-            self.finish("ok", None, usage)
+        if self.status < REDIRECTS:
+            self.finish("ok", None, self.usage)
         else:  # a redirect is followed by nobody here: the target's address is not quite right
             self.finish("error", str(self.status), NOTHING)
         self.close()
+
+    def pass_on(self) -> None:
+        """Give a whole answer to the client."""
         if self.client_gone:
             return
         if self.relaying:
             self.responder.end()
         else:
-            self.responder.respond(self.status, answer_headers(self), body)
+            self.responder.respond(self.status, answer_headers(self), self.parts[0])
 
     def usage_in(self, body: bytes) -> TokenUsage | None:
         """What a whole answer says was used; who only looks at what is stored uses nothing."""
-        method, path = self.request.method, self.request.path
-        if method != b"POST":
+        request = self.request
+        if request.method != b"POST":
             return NOTHING
         text = readable(body, self.upstream_headers)
         usage = read_answer(self.endpoint, text)
-        if self.endpoint == "responses" or path == CONVERSATIONS:
+        if self.endpoint == "responses" or request.path == CONVERSATIONS:
             self.remember(response_id_in(text) if usage is None else usage.response_id)
         return usage
 
@@ -482,12 +510,6 @@ class Exchange:
             headers, body = self.gateway.failure(self, action)
             self.responder.respond(action.http_status, headers, body)
 
-    def give_up(self) -> None:
-        """A fault of our own: what was claimed is given back, and the request is written down."""
-        self.told = 500
-        self.finish("error", "internal_error", None)
-        self.close()
-
     def tear(self, error_type: str) -> None:
         """The upstream broke after bytes were relayed: say so, so that no cut looks complete."""
         reader = self.reader
@@ -510,6 +532,8 @@ class Exchange:
             return
         self.client_gone = True
         self.told = CLIENT_LEFT
+        if self.phase == ENDED:  # the answer is whole: it is written down as such in a moment
+            return
         attempt, live = self.attempt, self.live
         if attempt is not None:
             if live is not None and live.drains and not self.recorded:

@@ -15,13 +15,16 @@ from weighbridge.gateway.exchange import Exchange
 from weighbridge.gateway.headers import REQUEST_ID
 from weighbridge.gateway.live import Live
 from weighbridge.gateway.meter import Meter
+from weighbridge.gateway.pipeline import PIPELINE
 from weighbridge.gateway.setup import Setup
 from weighbridge.gateway.wire.messages import Headers, Responder
+from weighbridge.gateway.wire.outbox import Outbox
 
 if TYPE_CHECKING:
     from weighbridge.gateway.metrics import Metrics
 
 TICK_S = 0.05
+STAGES = (Exchange.read_whole, Exchange.finish_whole, Exchange.pass_on)
 JSON = (b"content-type", b"application/json")
 
 
@@ -34,6 +37,7 @@ class Gateway:
         meter: Meter,
         metrics: Metrics,
         loop: asyncio.AbstractEventLoop,
+        outbox: Outbox,
         *,
         random: Callable[[], float],
         boot: str,
@@ -50,15 +54,46 @@ class Gateway:
         self._prefix = f"wb-{boot}-"
         self._numbers = count(1)
         self._timer: asyncio.TimerHandle | None = None
+        self._outbox = outbox
+        outbox.before = self.turn
+        self._arrived: list[Exchange] = []
+        self._answered: list[Exchange] = []
 
     def on_request(self, responder: Responder) -> None:
-        """A whole request has arrived."""
-        x = Exchange(self, self.setup, responder)
+        """A whole request has arrived; it is looked at when this turn of the loop ends."""
+        if not self._arrived:
+            self._outbox.wake()
+        self._arrived.append(Exchange(self, self.setup, responder))
+
+    def answered(self, x: Exchange) -> None:
+        """A whole answer of an upstream has arrived."""
+        if not self._answered:
+            self._outbox.wake()
+        self._answered.append(x)
+
+    def turn(self) -> None:
+        """Deal with all that has arrived, step by step: each step's code is warm for the next one.
+
+        Whatever is finished is on record before any of its bytes leave.
+        """
+        arrived, self._arrived = self._arrived, []
+        for step in PIPELINE:
+            if not arrived:
+                break
+            arrived = [x for x in arrived if self._guarded(x, x.take, step)]
+        answered, self._answered = self._answered, []
+        if answered:
+            for stage in STAGES:
+                answered = [x for x in answered if self._guarded(x, stage, x)]
+        self.meter.flush()
+
+    def _guarded(self, x: Exchange, do: Callable[..., object], given: object) -> bool:
         try:
-            x.run()
-        except Exception:
-            x.give_up()
-            raise
+            return do(given) is not False
+        except Exception as error:
+            self._outbox.report(error)
+            x.break_off()
+            return False
 
     def next_id(self) -> bytes:
         """A request id: unique over processes and restarts, by its boot part."""

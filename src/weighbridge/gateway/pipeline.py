@@ -240,4 +240,5 @@ def choose(x: Exchange) -> Outcome:
     return None
 
 
-PIPELINE: tuple[Callable[[Exchange], Outcome], ...] = (authenticate, identify, admit, choose)
+Step = Callable[["Exchange"], Outcome]
+PIPELINE: tuple[Step, ...] = (authenticate, identify, admit, choose)
