@@ -53,6 +53,16 @@ class House:
     def port(self) -> int:
         return self.worker.address[1]
 
+    @property
+    def admin_port(self) -> int:
+        return self.worker.admin_address[1]
+
+    async def admin(
+        self, path: str, method: str = "GET", body: Any = b"", key: str | None = "admin-secret"
+    ) -> Answer:
+        """One request to the admin port."""
+        return await self.ask(body, path, method=method, key=key, port=self.admin_port)
+
     async def ask(
         self,
         body: Any = CHAT,
