@@ -91,6 +91,7 @@ class Exchange:
     relaying = False
     first_token_s = 0.0
     last_data_s = 0.0
+    n_deltas = 0  # as of when data came last
     kept_error: tuple[int, Headers, bytes] | None = None
     paused = False
     client_gone = False
@@ -317,6 +318,7 @@ class Exchange:
             return
         self.last_data_s = now = self.gateway.now()
         out = reader.feed(data)
+        self.n_deltas = reader.n_deltas
         if not self.first_token_s and (reader.first_token_seen or self.endpoint == "other"):
             self.first_token_s = now
             if self.live is not None:
@@ -333,6 +335,12 @@ class Exchange:
                 self.responder.write(out)
             else:
                 self.begin(None, out)
+                self.pipe(reader)
+
+    def pipe(self, reader: StreamReader) -> None:
+        """Let deltas pass by themselves from here on; what else comes is still given to us."""
+        if self.attempt is not None and self.responder.takes_chunks:
+            self.attempt.pipe(reader.read_chunk, self.responder.write_chunk)
 
     def release(self) -> bytes:
         """What was held; from here on a failure is told to the client, not repeated."""
@@ -591,6 +599,9 @@ class Exchange:
                 self.time_out("first_byte", now)
         elif phase >= HELD and not self.first_token_s and not self.recorded:
             self.await_token(now, limits.first_token_s)
+        elif self.reader is not None and self.reader.n_deltas != self.n_deltas:
+            self.n_deltas = self.reader.n_deltas
+            self.last_data_s = now
         elif not self.paused and now - self.last_data_s > limits.stall_s:
             self.time_out("stall", now)
 

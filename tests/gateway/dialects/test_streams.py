@@ -535,3 +535,94 @@ def test_known_shapes_read_and_relay_as_decoding_every_event_does(
         thorough = StreamReader("chat", hide_usage=hide, hide_each=each)
         assert relay(thorough, packets) == shown
     assert facts(quick) == facts(thorough)
+
+
+def framed(data: bytes, spelled: str = "%x") -> bytes:
+    return (spelled % len(data)).encode() + b"\r\n" + data + b"\r\n"
+
+
+def unframed(chunk: bytes) -> bytes:
+    line, _, rest = chunk.partition(b"\r\n")
+    assert len(rest) == int(line, 16) + 2
+    assert rest[-2:] == b"\r\n"
+    return rest[:-2]
+
+
+@given(
+    events=st.lists(st.tuples(st.text(max_size=20), VARIANTS, st.booleans()), max_size=14),
+    hide=st.booleans(),
+    each=st.booleans(),
+    spaced=st.booleans(),
+    spelled=st.sampled_from(["%x", "%X", "0%x"]),
+)
+@settings(max_examples=300, deadline=None)
+def test_chunks_that_pass_as_they_are_read_and_relay_as_their_events_do(
+    events: list[tuple[str, dict[str, object], bool]],
+    hide: bool,
+    each: bool,
+    spaced: bool,
+    spelled: str,
+) -> None:
+    packets = [
+        b"data: "
+        + json.dumps(
+            {**BASE, "choices": [{"index": 0, "delta": {"content": text}}], **more},
+            separators=None if spaced else (",", ":"),
+            ensure_ascii=escaped,
+        ).encode()
+        + b"\n\n"
+        for text, more, escaped in events
+    ]
+    usual = StreamReader("chat", hide_usage=hide, hide_each=each)
+    piped = StreamReader("chat", hide_usage=hide, hide_each=each)
+    for packet in packets:
+        chunk = piped.read_chunk(framed(packet, spelled))
+        shown = piped.feed(packet) if chunk is None else unframed(chunk)
+        assert shown == usual.feed(packet)
+    assert facts(piped) == facts(usual)
+
+
+@pytest.mark.parametrize("closing", [{}, {"obfuscation": "xyz"}, {"usage": None}])
+def test_only_one_whole_chunk_passes_as_it_is(closing: dict[str, object]) -> None:
+    reader = StreamReader("chat", hide_usage=True)
+    reader.feed(delta("a", **closing))
+    chunk = framed(delta("b", **closing))
+    for wrong in (
+        chunk[:-1],
+        chunk[:-2] + b"\n\n",
+        chunk[1:],
+        b"1" + chunk,
+        chunk + chunk,
+        chunk + b"0\r\n\r\n",
+        chunk.replace(b"\r\n", b";x=y\r\n", 1),
+        chunk.replace(b'"b"', b'""'),
+        chunk.replace(b'"b"', b'"\n"'),
+        framed(delta("b", **closing) + delta("c", **closing)),
+        framed(delta("b", **closing)[:-1]),
+        b"",
+        b"\r\n",
+        b"0\r\n\r\n",
+    ):
+        assert reader.read_chunk(wrong) is None
+    assert reader.n_deltas == 1
+    assert reader.read_chunk(chunk) == framed(
+        delta("b", **closing) if "usage" not in closing else delta("b")
+    )
+    assert reader.n_deltas == 2
+
+
+def test_no_chunk_passes_while_an_event_is_held() -> None:
+    reader = StreamReader("chat")
+    reader.feed(delta("a") + b"data: {")
+    assert reader.read_chunk(framed(delta("b"))) is None
+
+
+@pytest.mark.parametrize("n_bytes", [15, 16, 17, 255, 256, 257, 4095, 4096, 70_000])
+def test_chunks_of_every_size_pass(n_bytes: int) -> None:
+    reader = StreamReader("chat")
+    reader.feed(b'{"text":"a"}\n\n')
+    opening = b'data: {"choices":[{"text":"'
+    reader.feed(opening + b'a"}]}\n\n')
+    text = b"x" * max(1, n_bytes - len(opening) - 6)
+    chunk = framed(opening + text + b'"}]}\n\n')
+    assert reader.read_chunk(chunk) is chunk

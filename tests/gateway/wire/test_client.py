@@ -7,6 +7,7 @@ import pytest
 
 from weighbridge.gateway.wire.client import ClientConnection
 from weighbridge.gateway.wire.limits import WireLimits
+from weighbridge.gateway.wire.outbox import Outbox
 from weighbridge.gateway.wire.server import Server
 
 DATE = b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
@@ -87,9 +88,11 @@ class Clock:
         return self.now_s
 
 
-def connect(handler, limits=None):
+def connect(handler, limits=None, outbox=None):
     clock = Clock()
-    server = Server(handler, limits or WireLimits(), clock=clock, wall_clock=lambda: 0.0)
+    server = Server(
+        handler, limits or WireLimits(), outbox=outbox, clock=clock, wall_clock=lambda: 0.0
+    )
     connection = ClientConnection(server)
     transport = Transport()
     connection.connection_made(transport)
@@ -130,6 +133,54 @@ def test_head_and_first_bytes_of_a_stream_are_one_write():
         b"10\r\n0123456789abcdef\r\n",
         b"0\r\n\r\n",
     ]
+
+
+def test_chunks_are_taken_as_they_are_once_the_head_has_left_and_until_the_end():
+    handler = Handler()
+    _, connection, transport, _ = connect(handler)
+    connection.data_received(GET % 1)
+    responder = handler.responders[0]
+    assert not responder.takes_chunks
+    responder.start(200, [], None)
+    assert not responder.takes_chunks
+    responder.write(b"abc")
+    assert responder.takes_chunks
+    responder.write_chunk(b"1\r\nx\r\n")
+    responder.end()
+    assert not responder.takes_chunks
+    responder.write_chunk(b"1\r\ny\r\n")
+    assert transport.writes[1:] == [b"1\r\nx\r\n", b"0\r\n\r\n"]
+
+
+@pytest.mark.parametrize("length", [1000, None])
+def test_chunks_are_not_for_answers_that_are_not_chunked(length):
+    handler = Handler()
+    _, connection, _, _ = connect(handler)
+    connection.data_received(GET % 1 if length else b"GET / HTTP/1.0\r\n\r\n")
+    responder = handler.responders[0]
+    responder.start(200, [], length)
+    responder.write(b"abc")
+    assert not responder.takes_chunks
+
+
+def test_a_chunk_overtakes_nothing_that_waits_for_the_end_of_the_turn():
+    handler, turn = Handler(), []
+    server, connection, transport, _ = connect(handler, outbox=Outbox(turn.append, print))
+    connection.data_received(GET % 1)
+    responder = handler.responders[0]
+    responder.start(200, [], None)
+    responder.write(b"abc")
+    responder.write_chunk(b"1\r\nx\r\n")
+    assert transport.writes == []
+    turn.pop()()
+    assert [data[-6:] for data in transport.writes] == [b"\nabc\r\n", b"1\r\nx\r\n"]
+    responder.write_chunk(b"1\r\ny\r\n")
+    assert (transport.writes[2:], turn) == ([b"1\r\ny\r\n"], [])
+    server.outbox.wake()
+    responder.write_chunk(b"1\r\nz\r\n")
+    assert transport.writes[3:] == []
+    turn.pop()()
+    assert transport.writes[3:] == [b"1\r\nz\r\n"]
 
 
 def test_a_flushed_head_leaves_before_the_body():

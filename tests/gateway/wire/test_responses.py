@@ -1,6 +1,10 @@
 """Transcripts of the response reader: bytes of an upstream in, head, body and end out."""
 
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from weighbridge.gateway.wire.messages import Fault
 from weighbridge.gateway.wire.responses import ResponseReader
@@ -149,3 +153,58 @@ def test_one_reader_reads_many_answers():
         reader.begin(False)
         reader.feed(OK + b"Content-Length: 1\r\n\r\n%d" % n)
         assert (reader.is_complete, reader.can_keep, reader.data) == (True, True, b"%d" % n)
+
+
+BETWEEN = {
+    b"": True,
+    b"3": False,
+    b"3\r": False,
+    b"3\r\n": False,
+    b'3;x="y"\r\n': False,
+    b"3\r\nab": False,
+    b"2\r\n\r\n": False,
+    b"3\r\nabc": False,
+    b"3\r\nabc\r": False,
+    b"3\r\nabc\r\n": True,
+    b"3;x\r\nabc\r\n": True,
+    b"3\r\nabc\r\n5": False,
+    b"3\r\nabc\r\n5\r\n": False,
+    b"0\r\n": False,
+    b"0\r\nX: y\r\n": False,
+    b"0\r\n\r\n": False,
+    b"3\r\nabcd\r\n": False,
+}
+
+
+@pytest.mark.parametrize("more", BETWEEN)
+def test_between_chunks_is_where_a_chunk_begins(more):
+    reader, _ = read(CHUNKED + b"1\r\na\r\n" + more, 10_000)
+    assert reader.is_between is BETWEEN[more]
+
+
+@pytest.mark.parametrize("data", [data for data, _, _ in WHOLE.values()])
+def test_no_chunk_begins_after_an_answer(data):
+    reader, _ = read(data, 10_000)
+    assert not reader.is_between
+    reader.begin(False)
+    assert not reader.is_between
+
+
+@given(places=st.lists(st.integers(0, 60), max_size=12))
+def test_chunks_may_be_taken_past_the_reader_wherever_a_packet_is_one(places):
+    chunks = [b"3\r\nabc\r\n", b"4;x=y\r\n\r\n\r\n\r\n", b"2\r\nde\r\n", b"a\r\n0123456789\r\n"]
+    data = b"".join(chunks) + b"0\r\nX: y\r\n\r\n"
+    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    reader = ResponseReader()
+    reader.feed(CHUNKED)
+    body = b""
+    for start, end in pairwise(edges):
+        packet = data[start:end]
+        if reader.is_between and packet in chunks:
+            body += packet.partition(b"\r\n")[2][:-2]
+            continue
+        reader.feed(packet)
+        body += reader.data or b""
+        reader.data = None
+    assert (reader.bad, reader.is_complete, reader.can_keep) == (None, True, True)
+    assert body == b"abc\r\n\r\nde0123456789"

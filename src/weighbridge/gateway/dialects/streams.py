@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 
 import msgspec
 
@@ -32,16 +33,28 @@ _NOISE_MARK = b'"obfuscation":"'
 _USAGE_MARK = b',"usage":{'
 _NULL_USAGE = b',"usage":null'
 _SPACED_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|"usage"\s*:\s*null\s*,\s*')
-_TEXT_MARKS = (b'"content":"', b'"text":"', b'"reasoning_content":"', b'"thinking":"')
+_TEXT_KEYS = ("content", "text", "reasoning_content", "thinking")
+_TEXT_MARKS = tuple(f'"{key}":{space}"'.encode() for space in ("", " ") for key in _TEXT_KEYS)
 _BETWEEN_BYTES = b":\r\n"
 _COLON = ord(":")
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+@lru_cache(maxsize=2048)
+def _size_line(n_bytes: int) -> bytes:
+    """First line of a packet of so many bytes that is one chunk; where none can be, an odd byte."""
+    for n_digits in range(1, 9):
+        line = b"%x\r\n" % max(0, n_bytes - n_digits - 4)
+        if len(line) == n_digits + 2:
+            return line
+    return b"-"
 
 
 class StreamReader:
     """One answer's stream. `feed` what comes; what it returns is for the client."""
 
     __slots__ = (
+        "_closing",
         "_cut",
         "_has_usage",
         "_hide",
@@ -103,6 +116,7 @@ class StreamReader:
         self._has_usage = False
         self._latest = b""  # the last event like that, whose usage is read when asked for
         self._cut = b""  # the middle as the client gets it
+        self._closing = b""  # the middle and the end of its chunk, where nothing else varies
         self._n_prefix = 0
         self._n_middle = 0
         self._n_shapes = 0
@@ -124,6 +138,33 @@ class StreamReader:
             if shown is not None:
                 return shown
         return self._feed_on(data)
+
+    def read_chunk(self, data: bytes) -> bytes | None:
+        """The chunk for the client, where `data` is one whole chunk with simply one more delta."""
+        if not self._prefix or self._parts:
+            return None
+        closing = self._closing
+        size = len(data)
+        line = _size_line(size)
+        start = len(line)
+        if not data.startswith(line) and not data.startswith(line.upper()):
+            return None
+        if not closing:
+            return self._read_varying(data, start)
+        if not data.startswith(self._prefix, start) or not data.endswith(closing):
+            return None
+        start += self._n_prefix
+        end = size - len(closing)
+        if data.find(b'"', start) != end or end <= start or data.find(b"\n", start, end) >= 0:
+            return None
+        self.n_deltas += 1
+        self.n_text_bytes += end - start
+        return data
+
+    def _read_varying(self, chunk: bytes, start: int) -> bytes | None:
+        """The same where something else varies too, or is hidden from the client."""
+        shown = self._one_more(chunk[start:-2]) if chunk[-2:] == b"\r\n" else None
+        return None if shown is None else b"%x\r\n%b\r\n" % (len(shown), shown)
 
     def _one_more(self, data: bytes) -> bytes | None:
         """What the client gets of `data`, where it is one event like one decoded before."""
@@ -376,6 +417,7 @@ class StreamReader:
         self._has_usage = has_usage
         self._n_prefix = start
         self._n_middle = len(middle)
+        self._closing = middle + b"\r\n" if cut is middle and not last else b""
 
 
 def _merged(start: TokenUsage, latest: TokenUsage) -> TokenUsage:

@@ -101,6 +101,21 @@ class Answer:
             data = head + data
         client.write(data)
 
+    @property
+    def takes_chunks(self) -> bool:
+        """Whether `write_chunk` may be used: a chunked answer whose head has left."""
+        return self._chunked and self._head is None and self._client is not None
+
+    def write_chunk(self, chunk: bytes) -> None:
+        """A chunk with its size line; at once, unless others wait that it would overtake."""
+        client = self._client
+        if client is not None:
+            outbox = client.server.outbox
+            if outbox is None or outbox.is_due:
+                client.write(chunk)
+            else:
+                client.write_now(chunk)
+
     def flush(self) -> None:
         """Send a head that still waits."""
         client, head = self._client, self._head

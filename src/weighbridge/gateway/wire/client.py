@@ -35,6 +35,7 @@ class ClientConnection(asyncio.Protocol):
         "peer",
         "server",
         "write",
+        "write_now",
     )
 
     def __init__(self, server: Server) -> None:
@@ -59,6 +60,7 @@ class ClientConnection(asyncio.Protocol):
         """A client has come."""
         self._transport = transport
         outbox = self.server.outbox
+        self.write_now = transport.write
         self.write = transport.write if outbox is None else outbox.writer(transport.write)
         server = self.server
         if len(server.connections) >= server.limits.max_connections or server.is_draining:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
@@ -74,6 +75,13 @@ class Responder(Protocol):
     def write(self, data: bytes) -> None:
         """Body bytes, sent at once."""
 
+    @property
+    def takes_chunks(self) -> bool:
+        """Whether chunks may be passed on framed: the answer is chunked and its head has left."""
+
+    def write_chunk(self, chunk: bytes) -> None:
+        """One chunk, its size line and line end included."""
+
     def flush(self) -> None:
         """Send a head that still waits for its first bytes."""
 
@@ -144,6 +152,13 @@ class Attempt(Protocol):
     @property
     def length(self) -> int | None:
         """Content-Length of the answer, from `on_head` on; None where it has none."""
+
+    def pipe(self, read: Callable[[bytes], bytes | None], write: Callable[[bytes], object]) -> None:
+        """Hand chunks from one side to the other, past `on_body`.
+
+        What `read` is given begins as a chunk; it answers what goes to `write`, or None where it is
+        not one whole chunk or should take the usual way.
+        """
 
     def cancel(self) -> None:
         """Give it up: its connection is closed at once; no more events come."""

@@ -19,7 +19,7 @@ def _nothing() -> None:
 class Outbox:
     """Writes of all connections in the order in which they were asked for."""
 
-    __slots__ = ("_call_soon", "_is_due", "_writes", "before", "report")
+    __slots__ = ("_call_soon", "_writes", "before", "is_due", "report")
 
     def __init__(
         self,
@@ -28,22 +28,22 @@ class Outbox:
     ) -> None:
         self._call_soon = call_soon
         self._writes: list[tuple[Write, bytes]] = []
-        self._is_due = False
+        self.is_due = False  # something waits: what must not overtake it waits too
         self.before = _nothing
         self.report = report
 
     def wake(self) -> None:
         """See to it that the turn ends with a `flush`."""
-        if not self._is_due:
-            self._is_due = True
+        if not self.is_due:
+            self.is_due = True
             self._call_soon(self.flush)
 
     def writer(self, write: Write) -> Write:
         """A transport's `write` that waits for the end of the turn."""
 
         def put(data: bytes) -> None:
-            if not self._is_due:
-                self._is_due = True
+            if not self.is_due:
+                self.is_due = True
                 self._call_soon(self.flush)
             self._writes.append((write, data))
 
@@ -51,7 +51,7 @@ class Outbox:
 
     def flush(self) -> None:
         """Do now what waits; before a connection is closed, lest its last bytes be lost."""
-        self._is_due = False
+        self.is_due = False
         self.before()
         writes, self._writes = self._writes, []
         for write, data in writes:

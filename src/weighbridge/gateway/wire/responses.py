@@ -32,12 +32,16 @@ class ResponseReader:
 
     After `feed`, what is new stands in `has_head`, `data` and `is_complete`; who reads them clears
     the first two. Bytes after a complete answer make the connection unfit for another.
+
+    While `is_between` holds, what comes next begins a chunk: one that is whole may be taken
+    without `feed`, which finds itself between chunks as before.
     """
 
     __slots__ = (
         "_fields",
         "_is_chunked",
         "_is_head_request",
+        "_is_past_chunk",
         "_n_head",
         "_n_interim",
         "_parser",
@@ -48,6 +52,7 @@ class ResponseReader:
         "data",
         "has_head",
         "headers",
+        "is_between",
         "is_complete",
         "is_started",
         "length",
@@ -72,6 +77,7 @@ class ResponseReader:
         self.data: bytes | None = None
         self.bad: BadAnswerError | None = None
         self.has_head = self.is_complete = self.is_started = self.until_eof = False
+        self._is_past_chunk = self.is_between = False
         self.can_keep = True
 
     def feed(self, data: bytes) -> None:
@@ -80,6 +86,9 @@ class ResponseReader:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self._fail(error)
+        if self._is_past_chunk:
+            # An unfinished size line has no line end yet, so that these two bytes are the chunk's.
+            self.is_between = data[-2:] == b"\r\n" and self.bad is None
         if self.data is not None:
             self._n_head = 0
         else:  # a head, trailers or chunk extensions: nothing that anybody takes from us yet
@@ -172,8 +181,17 @@ class ResponseReader:
         else:
             self._parts.append(data)
 
+    def on_chunk_header(self) -> None:
+        """A chunk's size is known; the last one's is zero, and trailers follow it."""
+        self._is_past_chunk = self.is_between = False
+
+    def on_chunk_complete(self) -> None:
+        """A chunk has ended, with its line end."""
+        self._is_past_chunk = True
+
     def on_message_complete(self) -> None:
         """The answer is whole, an interim one aside."""
+        self._is_past_chunk = self.is_between = False
         if self.status:
             self.is_complete = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.gateway.wire.messages import Fault, UpstreamEvents
@@ -17,7 +18,17 @@ _JOIN_BELOW_BYTES = 64 * 1024
 class UpstreamAttempt:
     """One request on its way upstream; over once it ended, failed or was cancelled."""
 
-    __slots__ = ("body", "connection", "events", "head", "is_head_request", "is_paused", "pool")
+    __slots__ = (
+        "body",
+        "connection",
+        "events",
+        "head",
+        "is_head_request",
+        "is_paused",
+        "pool",
+        "read",
+        "write",
+    )
 
     def __init__(
         self, pool: UpstreamPool, head: bytes, body: bytes, events: UpstreamEvents
@@ -29,6 +40,8 @@ class UpstreamAttempt:
         self.connection: UpstreamConnection | None = None
         self.is_head_request = False
         self.is_paused = False
+        self.read: Callable[[bytes], bytes | None] | None = None
+        self.write: Callable[[bytes], object] | None = None
 
     @property
     def length(self) -> int | None:
@@ -36,11 +49,21 @@ class UpstreamAttempt:
         connection = self.connection
         return None if connection is None else connection.reader.length
 
+    def pipe(self, read: Callable[[bytes], bytes | None], write: Callable[[bytes], object]) -> None:
+        """Hand chunks from one side to the other, past the events; see `messages.Attempt`."""
+        if self.events is not None:
+            self.write = write
+            self.read = read
+
+    def over(self) -> None:
+        """No more events, and nothing refers to who took them."""
+        self.events = self.read = self.write = None
+
     def cancel(self) -> None:
         """Give it up: its connection is closed at once; no more events come."""
         if self.events is None:
             return
-        self.events = None
+        self.over()
         connection = self.connection
         if connection is None:
             self.pool.forget(self)
@@ -66,7 +89,7 @@ class UpstreamAttempt:
         """Tell the pipeline, once."""
         events = self.events
         if events is not None:
-            self.events = None
+            self.over()
             self.connection = None
             try:
                 events.on_fault(fault, detail)
@@ -175,15 +198,12 @@ class UpstreamConnection(asyncio.Protocol):
         if events is None:
             return
         try:
-            reader.feed(data)
-            if reader.has_head:
-                reader.has_head = False
-                events.on_head(reader.status, reader.headers)
-            if reader.data is not None:
-                body = reader.data
-                reader.data = None
-                if attempt.events is not None:
-                    events.on_body(body)
+            if reader.is_between and attempt.read is not None:
+                chunk = attempt.read(data)
+                if chunk is not None:
+                    attempt.write(chunk)  # type: ignore[misc]  # they are set together
+                    return
+            self._feed(attempt, events, data)
         except Exception as error:
             self._broken(error)
             return
@@ -205,9 +225,21 @@ class UpstreamConnection(asyncio.Protocol):
 
     # Within.
 
+    def _feed(self, attempt: UpstreamAttempt, events: UpstreamEvents, data: bytes) -> None:
+        reader = self.reader
+        reader.feed(data)
+        if reader.has_head:
+            reader.has_head = False
+            events.on_head(reader.status, reader.headers)
+        if reader.data is not None:
+            body = reader.data
+            reader.data = None
+            if attempt.events is not None:
+                events.on_body(body)
+
     def _complete(self, attempt: UpstreamAttempt) -> None:
         events = attempt.events
-        attempt.events = None
+        attempt.over()
         attempt.connection = None
         self._attempt = None
         if attempt.is_paused:
