@@ -22,7 +22,7 @@ from weighbridge.gateway.headers import (
     readable,
 )
 from weighbridge.gateway.meter import NOTHING
-from weighbridge.gateway.pipeline import PIPELINE, Caller, Step
+from weighbridge.gateway.pipeline import PIPELINE, Caller, Step, Waiting
 from weighbridge.gateway.retry_after import retry_after_s
 from weighbridge.gateway.wire.messages import Attempt, Fault, Headers, Responder
 
@@ -61,7 +61,7 @@ class Exchange:
     # Where an exchange begins. Defaults of the class cost nothing to the many requests that never
     # change them; instances keep only what is theirs.
     phase = DECIDING
-    step = 0
+    next_step = 0
     caller: Caller
     dialect: Dialect = "openai"
     endpoint: Endpoint = "other"
@@ -110,22 +110,19 @@ class Exchange:
 
     # decide
 
-    def take(self, step: Step) -> bool:
-        """Take one step of the pipeline; whether the next one follows at once."""
-        if self.phase == OVER:
-            return False
-        self.step += 1
-        outcome = step(self)
-        if outcome is None:
-            return True
+    def heed(self, outcome: Refusal | Waiting, step: Step) -> None:
+        """A step has an end in mind: a refusal, or a wait after which `go_on` takes the rest."""
         if isinstance(outcome, Refusal):
             self.refuse(outcome)
-        return False
+        else:
+            self.next_step = PIPELINE.index(step) + 1
 
     def go_on(self) -> None:
         """Take the steps that are left, after one that had to wait."""
-        for step in PIPELINE[self.step :]:
-            if not self.take(step):
+        for step in PIPELINE[self.next_step :]:
+            outcome = step(self)
+            if outcome is not None:
+                self.heed(outcome, step)
                 return
 
     def break_off(self) -> None:
@@ -470,6 +467,8 @@ class Exchange:
         reader = self.reader
         assert reader is not None
         usage = reader.usage_or_estimate(self.input_estimate)
+        if not self.client_gone:
+            self.told = self.status
         if self.endpoint == "responses":
             self.remember(usage.response_id)
         elif self.request.method != b"POST":

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from weighbridge.gateway.admission import Refusal
 from weighbridge.gateway.calls import Fail
 from weighbridge.gateway.dialects.errors import error_body
-from weighbridge.gateway.exchange import Exchange
+from weighbridge.gateway.exchange import OVER, Exchange
 from weighbridge.gateway.headers import REQUEST_ID
 from weighbridge.gateway.live import Live
 from weighbridge.gateway.meter import Meter
-from weighbridge.gateway.pipeline import PIPELINE
+from weighbridge.gateway.pipeline import PIPELINE, Step
 from weighbridge.gateway.setup import Setup
 from weighbridge.gateway.wire.messages import Headers, Responder
 from weighbridge.gateway.wire.outbox import Outbox
@@ -80,20 +80,42 @@ class Gateway:
         for step in PIPELINE:
             if not arrived:
                 break
-            arrived = [x for x in arrived if self._guarded(x, x.take, step)]
+            arrived = self._take(step, arrived)
         answered, self._answered = self._answered, []
         if answered:
             for stage in STAGES:
-                answered = [x for x in answered if self._guarded(x, stage, x)]
+                answered = self._do(stage, answered)
         self.meter.flush()
 
-    def _guarded(self, x: Exchange, do: Callable[..., object], given: object) -> bool:
-        try:
-            return do(given) is not False
-        except Exception as error:
-            self._outbox.report(error)
-            x.break_off()
-            return False
+    def _take(self, step: Step, exchanges: list[Exchange]) -> list[Exchange]:
+        """Those for which the next step follows at once."""
+        going = []
+        for x in exchanges:
+            try:
+                if x.phase != OVER:
+                    outcome = step(x)
+                    if outcome is None:
+                        going.append(x)
+                    else:
+                        x.heed(outcome, step)
+            except Exception as error:
+                self._broken(x, error)
+        return going
+
+    def _do(self, stage: Callable[[Exchange], None], exchanges: list[Exchange]) -> list[Exchange]:
+        done = []
+        for x in exchanges:
+            try:
+                stage(x)
+                done.append(x)
+            except Exception as error:
+                self._broken(x, error)
+        return done
+
+    def _broken(self, x: Exchange, error: Exception) -> None:
+        """A fault of ours with one request must not touch the others."""
+        self._outbox.report(error)
+        x.break_off()
 
     def next_id(self) -> bytes:
         """A request id: unique over processes and restarts, by its boot part."""
