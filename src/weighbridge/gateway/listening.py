@@ -8,6 +8,7 @@ from dataclasses import replace
 from weighbridge.gateway.config import Config
 from weighbridge.gateway.settings import HttpSettings
 from weighbridge.gateway.wire.limits import WireLimits
+from weighbridge.units import InputError
 
 MIB, KIB = 1024 * 1024, 1024
 # What is sent to the admin port is small.
@@ -35,5 +36,9 @@ def client_tls(config: Config) -> ssl.SSLContext | None:
     if words is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(config.place(words.cert_file), config.place(words.key_file))
+    try:
+        context.load_cert_chain(config.place(words.cert_file), config.place(words.key_file))
+    except OSError as error:
+        problem, mend = f"cannot be read: {error}", "name PEM files of a certificate and its key"
+        raise InputError(str(config.path), "tls", problem, mend) from None
     return context

@@ -56,6 +56,7 @@ from weighbridge.ledger.fingerprint import Fingerprinter, load_or_make_key
 from weighbridge.ledger.lines import EventLine
 from weighbridge.ledger.spool import SpoolWriter, encode_line
 from weighbridge.policy.types import Target
+from weighbridge.units import InputError
 
 SNAPSHOT_S = 1.0
 
@@ -221,14 +222,17 @@ class Worker:
 
     def _pool(self, target: Target) -> UpstreamPool:
         ca_file = None if target.ca_file is None else str(self.config.place(target.ca_file))
-        pool = UpstreamPool(
-            origin_of(target.url),
-            loop=self.loop,
-            connect_timeout_s=target.timeouts.connect_s,
-            ca_file=ca_file,
-            proxy=target.proxy,
-            outbox=self.outbox,
-        )
+        try:
+            pool = UpstreamPool(
+                origin_of(target.url),
+                loop=self.loop,
+                connect_timeout_s=target.timeouts.connect_s,
+                ca_file=ca_file,
+                proxy=target.proxy,
+            )
+        except OSError as error:  # of TLS too
+            field, problem = f"targets.{target.name}.ca_file", f"{ca_file}: {error}"
+            raise InputError(str(self.config.path), field, problem, "name a PEM file") from None
         if self.config.settings.warm_connections:
             pool.warm(self.config.settings.warm_connections)
         self._fresh_pools.append(pool)
