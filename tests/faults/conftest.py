@@ -154,6 +154,11 @@ class Load:
         self._is_stopped = True
         await asyncio.wait_for(asyncio.gather(*self._tasks), 20.0)
 
+    async def stop_at_refusal(self) -> None:
+        """Go on until no connection is taken any more."""
+        await until(lambda: self.statuses[0] > 0, "a refusal")
+        await self.stop()
+
     async def cut(self) -> None:
         """Leave in the middle of whatever is under way."""
         for task in self._tasks:
@@ -381,27 +386,24 @@ class Drive:
     chat = CHAT  # answered at once
     stream = STREAM  # streamed at once
     long = LONG_STREAM  # streamed for minutes
+    until = staticmethod(until)
 
     def __call__(self, gateway: Any, n_clients: int = 8, body: Any = CHAT) -> Any:
         return load(gateway, n_clients, body)
+
+    async def once(self, gateway: Any, body: Any = CHAT) -> Outcome:
+        """One request on a connection of its own."""
+        client = Client(gateway.port, gateway.key)
+        try:
+            return await client.ask(body)
+        finally:
+            client.leave()
 
 
 @pytest.fixture
 def drive() -> Drive:
     """How to put load on a gateway."""
     return Drive()
-
-
-@pytest.fixture
-def wait_until() -> Callable[..., Any]:
-    """`await wait_until(holds, what)`."""
-    return until
-
-
-@pytest.fixture
-def client() -> Callable[[int, str], Client]:
-    """`client(port, key)`: a connection to ask on."""
-    return Client
 
 
 @pytest.fixture(scope="session")

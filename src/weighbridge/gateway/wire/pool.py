@@ -125,7 +125,9 @@ class UpstreamPool:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for connection in tuple(self._idle):
+        # Taken out first: closing one flushes the outbox, and what waited there may be sent on any.
+        idle, self._idle = self._idle, []
+        for connection in idle:
             connection.close()
         if not self._waiting:
             for task in self._dialling:
@@ -134,9 +136,13 @@ class UpstreamPool:
     def sweep(self) -> None:
         """Close what has been idle for too long."""
         now_s = self._now_s = self._clock()
-        for connection in tuple(self._idle):
+        n_stale = 0
+        for connection in self._idle:
             if now_s - connection.idle_since_s <= self._idle_s:
                 break  # the list is ordered by when each became idle
+            n_stale += 1
+        stale, self._idle = self._idle[:n_stale], self._idle[n_stale:]
+        for connection in stale:  # none of them may be sent on any more, see `close`
             connection.close()
 
     # What connections and attempts call.
