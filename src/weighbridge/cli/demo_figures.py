@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from weighbridge.cli.demo_live import PROVIDER_SPEED
 from weighbridge.cli.demo_place import Place
 
 if TYPE_CHECKING:
@@ -74,9 +75,7 @@ def show(run: LiveRun, place: Place) -> None:
 
     seen = recorded(place)
     console = screen()
-    table = Table(
-        title="The gateway, as measured in this run", title_justify="left", show_header=False
-    )
+    table = Table(title="The gateway in this run", title_justify="left", show_header=False)
     table.add_column("what", style="bold", no_wrap=True)
     table.add_column("figure", justify="right", no_wrap=True)
     table.add_column("against", style="dim")
@@ -100,7 +99,7 @@ def _requests(table: Table, run: LiveRun, seen: Recorded) -> None:
     table.add_row(
         "latency added",
         f"{added.p50_s * 1e3:.2f} ms",
-        f"median; p99 {added.p99_s * 1e3:.2f} ms: direct against through, one at a time",
+        f"median; p99 {_told_ms(added.p99_s)}: direct against through, one at a time",
     )
     table.add_row(
         "served by the fleet",
@@ -112,6 +111,10 @@ def _requests(table: Table, run: LiveRun, seen: Recorded) -> None:
     )
     for name, n in seen.failures.most_common():
         table.add_row("not served", f"{n:,}", name.replace("_", " "))
+
+
+def _told_ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f} ms" if seconds > 0 else "lost in this machine's noise"
 
 
 def n_answered(tally: Tally) -> int:
@@ -145,9 +148,10 @@ def _gap(gap: Decimal) -> str:
 
 
 def _made_up(run: LiveRun) -> str:
+    days = "day" if run.n_days == 1 else f"{run.n_days} days"
     return (
-        f"Measured: every request, token, dollar and millisecond above. Made up: the company, its "
-        f"{run.n_days} days (which passed {run.speed:,.0f} times as fast as they are stamped), the "
-        f"providers (a stand-in with list prices, 20 times as fast as a real one). The fleet is "
-        f"{run.fleet.words}. Nothing was scaled up."
+        "Measured: every request, token, dollar and millisecond above. Made up: the company, its "
+        f"{days} (which passed {run.speed:,.0f} times as fast as they are stamped), the providers "
+        f"(a stand-in with list prices, {PROVIDER_SPEED:g} times as fast as a real one). The fleet "
+        f"is {run.fleet.words}. What was sent is what is decided on: no volume was multiplied."
     )

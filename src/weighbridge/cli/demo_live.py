@@ -6,7 +6,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from weighbridge.rehearsal.mix import Mix
     from weighbridge.rehearsal.provider_settings import Settings
     from weighbridge.rehearsal.replay import Tally
+    from weighbridge.rehearsal.replay_rows import Row
     from weighbridge.usage.compaction import CompactionResult
 
 Tell = Callable[[str, float], None]
@@ -26,6 +27,7 @@ HOURS_BEYOND = 1  # first and last request then lie whole days apart
 PROVIDER_SPEED = 20.0  # of the stand-in against a real provider
 PLAIN_SYSTEM = "You are a helpful assistant."  # of people who name neither feature nor template
 FLEET_SLOTS = 2
+FLEET_FEATURE = "search"  # as the rule of `demo_gateway` names it
 EVENTS_PER_WRITE = 8  # as providers under load send them
 
 
@@ -62,7 +64,7 @@ def ended_by_sigterm() -> Iterator[None]:
     import signal
 
     def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)  # whoever is at work knows how to end on it
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
@@ -86,6 +88,8 @@ def _replayed(
     clock = f"{MIX_START.isoformat()},{speed:g}"
     with ProviderProcess(provider_settings(LIVE_MIX, seed)) as provider, fleet_of() as fleet:
         config = write_config(place.gateway, provider.url, fleet)
+        if fleet.is_real:
+            _warm(place, fleet, rows)
         with GatewayProcess(config, clock) as gateway:
             tell(stage, 1.0)
             tally = _send(place, gateway.url, rows, keys, speed, tell)
@@ -159,10 +163,26 @@ def fleet_of() -> Iterator[Fleet]:
         yield Fleet(process.url, "stand-in", "vllm", FLEET_SLOTS, words, False)
 
 
+def _warm(place: Place, fleet: Fleet, rows: list[Row]) -> None:
+    """Let each slot of the fleet read its template's prompt once: a cold CPU takes seconds."""
+    from weighbridge.rehearsal.replay_prompt import PromptSettings
+    from weighbridge.rehearsal.replay_run import ReplaySettings, run_replay
+
+    first = next((row for row in rows if row.feature == FLEET_FEATURE), None)
+    if first is None:
+        return
+    out = place.gateway / "warm-up.jsonl"
+    settings = ReplaySettings(fleet.url, out, prompt=PromptSettings(model=fleet.model))
+    _, was_cut = run_replay([replace(first, offset_s=0.0)] * fleet.n_slots, settings)
+    out.unlink()
+    if was_cut:
+        raise KeyboardInterrupt
+
+
 def _send(
     place: Place,
     url: str,
-    rows: list[Any],
+    rows: list[Row],
     keys: dict[str | None, str],
     speed: float,
     tell: Tell,
