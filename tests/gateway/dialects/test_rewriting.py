@@ -1,11 +1,13 @@
 """Bodies on their way upstream."""
 
 import json
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from weighbridge.gateway.dialects import asking
 from weighbridge.gateway.dialects.ask import Ask, AskError
 from weighbridge.gateway.dialects.asking import read_ask
 from weighbridge.gateway.dialects.rewriting import rewrite
@@ -143,3 +145,61 @@ def test_upstream_sees_the_model_decided_on_and_each_key_once(
     assert {**_plain(out)} == expected
     if other in {None, model} and len({*keys, "model"}) == len(keys) + 1 and "yé" not in keys:
         assert out is body
+
+
+SAID = st.lists(
+    st.tuples(
+        st.sampled_from(["model", "stream", "n", "tools", "user", "Model", "messages", "x"]),
+        st.sampled_from(
+            [
+                '"m"',
+                "true",
+                "1",
+                "[]",
+                '"a, \\"model\\": \\"b\\""',
+                '{"model": "b", "n": 2}',
+                "null",
+            ]
+        ),
+    ),
+    max_size=6,
+)
+
+
+@given(said=SAID, spaced=st.booleans(), stream=st.booleans(), model=st.sampled_from([None, "up"]))
+@settings(max_examples=300, deadline=None)
+def test_a_large_body_taken_apart_once_is_read_and_rewritten_as_one_taken_apart_twice(
+    said: list[tuple[str, str]], spaced: bool, stream: bool, model: str | None
+) -> None:
+    colon, comma = (": ", ", ") if spaced else (":", ",")
+    fields = [
+        ("model", '"m"'),
+        ("messages", json.dumps([{"role": "user", "content": "a word " * 4000}])),
+        *said,
+        ("stream", "true" if stream else "false"),
+    ]
+    body = ("{" + comma.join(f'"{name}"{colon}{value}' for name, value in fields) + "}").encode()
+    with mock.patch.object(asking, "_LARGE_BYTES", 1 << 30):
+        try:
+            twice: Ask | str = asking.read_ask("chat", body)
+        except AskError as error:
+            twice = str(error)
+    try:
+        once: Ask | str = asking.read_ask("chat", body)
+    except AskError as error:
+        once = str(error)
+    has_each_once = len({name for name, _ in fields}) == len(fields)
+    assert once == twice or not has_each_once  # what the last one replaces may be of any type
+    if isinstance(once, Ask) and isinstance(twice, Ask):
+        assert (once.fields is None, twice.fields) == (False, None)
+        assert once == twice
+        expected = rewrite(twice, body, model, True)
+        assert rewrite(once, body, model, True) == expected
+        assert rewrite(once, body, model, True) == expected  # a second target is sent the same
+        plain = has_each_once and b'"Model"' not in body
+        assert (rewrite(once, body, None, False) is body) is plain
+
+
+def test_what_is_kept_of_a_large_body_is_not_shown() -> None:
+    ask = asking.read_ask("chat", b'{"model":"m","messages":"' + b"secret" * 4000 + b'"}')
+    assert "secret" not in repr(ask)

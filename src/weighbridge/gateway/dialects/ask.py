@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Raw
 
 Endpoint = Literal[
     "chat", "completions", "embeddings", "responses", "models", "messages", "count_tokens", "other"
@@ -30,6 +32,8 @@ class Ask:
     tags: tuple[str, ...] = ()
     service_tier: str | None = None
     input_tokens_estimate: int = 0  # from sizes alone; prompts are not tokenised
+    fields: dict[str, Raw] | None = field(default=None, compare=False, repr=False)
+    """Of a large body, which is taken apart only once; never to be changed."""
 
 
 class AskError(ValueError):

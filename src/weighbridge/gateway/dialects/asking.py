@@ -24,6 +24,7 @@ _PROBE_EVERY_BYTES = 4096
 _PROBE_BYTES = 64
 _IS_ATTACHED = re.compile(rb';base64,|"data"\s*:\s*"')
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
+_LARGE_BYTES = 16 * 1024
 _ABSENT = Raw()
 _NOTHING_BYTES = 4  # absent, null, [] and {} are no longer than this
 
@@ -95,6 +96,10 @@ class _Named(Struct):
     id: str = ""
 
 
+_READ = frozenset(
+    name for body in (_OpenAIBody, _ResponsesBody, _MessagesBody) for name in body.__struct_fields__
+)
+_DECODE_OBJECT = msgspec.json.Decoder(dict[str, Raw]).decode
 _DECODE_OPENAI = msgspec.json.Decoder(_OpenAIBody).decode
 _DECODE_RESPONSES = msgspec.json.Decoder(_ResponsesBody).decode
 _DECODE_MESSAGES = msgspec.json.Decoder(_MessagesBody).decode
@@ -123,9 +128,18 @@ def read_ask(endpoint: Endpoint, body: bytes) -> Ask:
     return ask
 
 
+def _without_prompt(body: bytes) -> tuple[bytes, dict[str, Raw] | None]:
+    """What is to be read of a body; of a large one, also all its fields, for `rewriting`."""
+    if len(body) < _LARGE_BYTES:
+        return body, None
+    fields = _DECODE_OBJECT(body)
+    return msgspec.json.encode({name: fields[name] for name in fields if name in _READ}), fields
+
+
 def _ask_openai(endpoint: Endpoint, body: bytes) -> Ask:
-    said = _DECODE_OPENAI(body)
-    ask = Ask(endpoint, said.model, said.stream is True)
+    head, fields = _without_prompt(body)
+    said = _DECODE_OPENAI(head)
+    ask = Ask(endpoint, said.model, said.stream is True, fields=fields)
     options = said.stream_options
     if options is not None:
         ask.asked_usage = options.include_usage is True
@@ -144,8 +158,9 @@ def _ask_openai(endpoint: Endpoint, body: bytes) -> Ask:
 
 
 def _ask_responses(body: bytes) -> Ask:
-    said = _DECODE_RESPONSES(body)
-    ask = Ask("responses", said.model, said.stream is True)
+    head, fields = _without_prompt(body)
+    said = _DECODE_RESPONSES(head)
+    ask = Ask("responses", said.model, said.stream is True, fields=fields)
     ask.max_output_tokens = _whole("max_output_tokens", said.max_output_tokens)
     ask.has_tools = len(said.tools) > _NOTHING_BYTES
     if len(said.text) > _NOTHING_BYTES:
@@ -164,8 +179,9 @@ def _ask_responses(body: bytes) -> Ask:
 
 
 def _ask_messages(endpoint: Endpoint, body: bytes) -> Ask:
-    said = _DECODE_MESSAGES(body)
-    ask = Ask(endpoint, said.model, said.stream is True)
+    head, fields = _without_prompt(body)
+    said = _DECODE_MESSAGES(head)
+    ask = Ask(endpoint, said.model, said.stream is True, fields=fields)
     ask.max_output_tokens = _whole("max_tokens", said.max_tokens)
     ask.has_tools = len(said.tools) > _NOTHING_BYTES
     if len(said.output_config) > _NOTHING_BYTES:

@@ -62,10 +62,13 @@ def rewrite(
     """
     if ask.endpoint in {"models", "other"} and not ask.model:
         return body
-    try:
-        fields = _DECODE_OBJECT(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise AskError("the body is not a JSON object that can be passed on") from None
+    if ask.fields is not None:
+        fields = dict(ask.fields)
+    else:
+        try:
+            fields = _DECODE_OBJECT(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise AskError("the body is not a JSON object that can be passed on") from None
     is_plain = _is_plain(body, fields)
     for name in [name for name in fields if name not in _QUOTED and name.casefold() in _DECISIVE]:
         del fields[name]  # a parser that minds no case would take it for what we decided on
@@ -100,8 +103,16 @@ def _is_plain(body: bytes, fields: dict[str, Raw]) -> bool:
         return True
     if len(body) != n_bytes + 2 * n_fields - 1:
         return False
-    spaced = [_ENCODE(name) + b": " + bytes(raw) for name, raw in fields.items()]
-    return body == b"{" + b", ".join(spaced) + b"}"
+    at = 0
+    for name, raw in fields.items():
+        key = (b", " if at else b"{") + _ENCODE(name) + b": "
+        if not body.startswith(key, at):
+            return False
+        at += len(key)
+        if not body.startswith(raw, at):  # any buffer will do: no copy
+            return False
+        at += len(raw)
+    return body[at:] == b"}"
 
 
 def _joined(fields: dict[str, Raw]) -> bytes:
