@@ -54,13 +54,15 @@ def observing_config(upstreams: Sequence[tuple[str, str | None]], folder: Path) 
                 "serve", "--upstream", f"{url!r} is no URL", "e.g. http://host:8000/v1"
             )
         spoken = dialect or ("anthropic" if "anthropic" in host else "openai")
-        name = host.replace(".", "-")
         if any(
             document["targets"][rule["targets"][0]]["dialect"] == spoken
             for rule in document["rules"]
         ):
             problem = f"{url} is the second one that speaks {spoken}"
             raise InputError("serve", "--upstream", problem, "write a CONFIG to tell them apart")
+        name = host.replace(".", "-")
+        if name in document["targets"]:  # one host may speak both, at two ports or at one
+            name = f"{name}-{spoken}"
         document["targets"][name] = {
             "url": url,
             "dialect": spoken,
