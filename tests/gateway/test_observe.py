@@ -128,6 +128,35 @@ def test_two_upstreams_on_one_host_are_both_watched(house, run, tmp_path) -> Non
     run(main)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_no_provider_is_ever_shown_the_other_ones_key(house, run, tmp_path, order) -> None:
+    async def main() -> None:
+        settings = Settings(speed=0, n_requests_kept=50)
+        async with Provider(settings) as one, Provider(settings) as two, house() as h:
+            folder = tmp_path / "watch"
+            folder.mkdir()
+            both, dialects = (one, two), ("openai", "anthropic")
+            async with watching(
+                folder, *(both[n] for n in order), dialects=[dialects[n] for n in order]
+            ) as worker:
+                port = worker.address[1]
+                for path, method in (
+                    ("/v1/models", "GET"), ("/v1/models/x", "GET"), ("/v1/files", "GET"),
+                    ("/v1/batches", "POST"), ("/v1/messages/batches", "POST"),
+                ):  # fmt: skip
+                    await h.ask({}, path, method=method, port=port, key="sk-openai")
+                    version = {"anthropic_version": "2023-06-01", "x_api_key": "sk-anthropic"}
+                    await h.ask({}, path, method=method, port=port, key=None, **version)
+                names = await h.ask(path="/v1/models", method="GET", port=port, key="sk-openai")
+                assert "gpt-4o-mini" in [row["id"] for row in names.json["data"]]
+                assert "sk-anthropic" not in str([seen.headers for seen in one.requests])
+                assert "sk-openai" not in str([seen.headers for seen in two.requests])
+                assert len(one.requests) == 6
+                assert len(two.requests) == 5
+
+    run(main)
+
+
 def test_two_upstreams_of_one_dialect_need_a_config(tmp_path) -> None:
     with pytest.raises(InputError, match="CONFIG"):
         observing_config([("http://a/v1", None), ("http://b/v1", None)], tmp_path)

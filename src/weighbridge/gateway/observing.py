@@ -76,7 +76,10 @@ def observing_config(upstreams: Sequence[tuple[str, str | None]], folder: Path) 
 
 
 def _all_paths(document: dict[str, Any]) -> dict[str, str]:
-    return {"/v1/*": next(iter(document["targets"]))}
+    """All go somewhere; who is Anthropic's client says so, so that the others are OpenAI's."""
+    targets = document["targets"]
+    names = [name for name in targets if targets[name]["dialect"] == "openai"]
+    return {"/v1/*": [*names, *targets][0]}
 
 
 def _provider_of(host: str) -> str | None:

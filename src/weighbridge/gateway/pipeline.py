@@ -157,7 +157,9 @@ def identify(x: Exchange) -> Outcome:
 
 
 def list_models(x: Exchange) -> Outcome:
-    """The models that this client may name; asked of no upstream."""
+    """The models that this client may name; where its own key passes through, of its provider."""
+    if x.setup.is_open and x.setup.route_other(x) is None:
+        return None
     body = x.setup.models(x)
     if body is None:
         return Refusal(404, "model_not_found", "No such model here, or not for this key.")

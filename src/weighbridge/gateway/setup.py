@@ -28,7 +28,7 @@ from weighbridge.gateway.secrets import read_secret
 from weighbridge.ledger.exact import Pricer
 from weighbridge.ledger.fingerprint import Fingerprinter
 from weighbridge.policy.matching import Matcher, may_reach
-from weighbridge.policy.types import NoRoute, Policy, Route, Target
+from weighbridge.policy.types import Dialect, NoRoute, Policy, Route, Target
 
 if TYPE_CHECKING:
     from weighbridge.gateway.dialects.ask import Ask
@@ -145,8 +145,17 @@ class Setup:
                 return self.policy.targets[home.target]
         for pattern, name in self.config.settings.other_paths.items():
             if path == pattern or (pattern.endswith("*") and path.startswith(pattern[:-1])):
-                return self.policy.targets[name]
+                return self._speaking(x.dialect, self.policy.targets[name])
         return None
+
+    def _speaking(self, dialect: Dialect, named: Target) -> Target | None:
+        """The target of a path; not where a client of Anthropic's would show its key to others."""
+        if dialect in ("openai", named.dialect):
+            return named
+        if not self.is_open:
+            return None
+        others = self.policy.targets.values()
+        return next((target for target in others if target.dialect == dialect), None)
 
     def models(self, x: Exchange) -> bytes | None:
         """The models that a client may name, or the one its path names; None where it may not."""
