@@ -57,12 +57,14 @@ bench-gateway: $(DEV_STAMP) ## our gateway beside others in one run (ARGS="--onl
 	  echo "bench-gateway: $$tool is missing; as root: apt-get install nginx-light wrk util-linux" >&2; exit 1; }; done
 	$(BIN)/python -m benchmarks.gateway $(ARGS)
 
-# Debian's names; elsewhere install chromium and poppler by hand, or let their tests skip.
+# Debian's names; elsewhere install these by hand, or let their tests skip.
 .PHONY: services
-services: ## install what browser tests need (chromium, poppler-utils), where missing
+services: ## install what some tests start (chromium, poppler, redis-server, openssl)
 	@missing=""; \
 	command -v chromium >/dev/null 2>&1 || missing="$$missing chromium"; \
 	command -v pdftoppm >/dev/null 2>&1 || missing="$$missing poppler-utils"; \
+	command -v redis-server >/dev/null 2>&1 || missing="$$missing redis-server"; \
+	command -v openssl >/dev/null 2>&1 || missing="$$missing openssl"; \
 	if [ -z "$$missing" ]; then echo "services: all there"; exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then \
 	  echo "services: missing$$missing; as root: apt-get install$$missing" >&2; exit 1; fi; \
