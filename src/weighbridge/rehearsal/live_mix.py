@@ -19,8 +19,10 @@ _BULK = (
         {"claims": 0.55, "marketplace": 0.45},
         OPUS,
         3_500,
-        Lengths(46_000, 0.40, 100_000),
+        Lengths(38_000, 0.45, 100_000),
         Lengths(1_400, 0.45, 8_000),
+        rhythm="steady",
+        burst_shape=12.0,
     ),
     Template(
         "document-intake",
@@ -28,7 +30,7 @@ _BULK = (
         {"claims": 0.7, "legal": 0.3},
         OPUS,
         2_200,
-        Lengths(24_000, 0.45, 100_000),
+        Lengths(21_000, 0.50, 100_000),
         Lengths(13, 0.85, 400),
     ),
     Template(
