@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 FIRST_WAIT_S = 0.5
 MOST_WAIT_S = 30.0
 WELL_S = 60.0
+KILL_AFTER_S = 10.0  # beyond the time that draining may take
 CONFIG_FAULT = 2  # exit code
 
 
@@ -74,7 +75,7 @@ class Supervisor:
         await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not ended.done():
-            await asyncio.wait({ended}, timeout=self._drain_s + 10.0)
+            await asyncio.wait({ended}, timeout=self._drain_s + KILL_AFTER_S)
         if not ended.done():
             child.kill()
         return await ended
