@@ -1,6 +1,7 @@
 """Streams through the whole gateway: order, timing limits, breaks, clients that leave."""
 
 import asyncio
+import gzip
 import json
 from itertools import pairwise
 
@@ -484,6 +485,69 @@ def test_an_error_event_of_the_upstream_is_passed_on_and_recorded(house, run, sc
             assert answer.body.count(b'"error"') == 1
             record = await h.one_record()
             assert (record.status, record.error_type) == ("error", "stream_error_event")
+
+    run(main)
+
+
+OVERLOADED = b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n'
+
+
+def test_a_stream_that_begins_with_an_error_goes_to_the_next_target(house, run, scripted) -> None:
+    async def main() -> None:
+        async def script(up, reader, writer) -> None:
+            writer.write(HEAD + chunk(delta(role="assistant")) + chunk(OVERLOADED) + b"0\r\n\r\n")
+
+        async with scripted(script) as up, house(pointed(up.url), n_providers=2) as h:
+            answer = await h.ask(STREAM)
+            assert b"[DONE]" in answer.body
+            assert b'"error"' not in answer.body
+            record = await h.one_record()
+            assert (record.status, record.target, record.attempts) == ("ok", "up1", 2)
+            assert record.attempt_log[0].error_type == "stream_error_event"
+
+    run(main)
+
+
+def test_an_error_at_the_beginning_is_passed_on_where_nothing_else_is_left(
+    house, run, scripted
+) -> None:
+    async def main() -> None:
+        async def script(up, reader, writer) -> None:
+            writer.write(HEAD + chunk(OVERLOADED) + b"0\r\n\r\n")
+
+        def change(document) -> None:
+            pointed(up.url)(document)
+            document["retry"]["max_attempts"] = 1
+
+        async with scripted(script) as up, house(change) as h:
+            answer = await h.ask(STREAM)
+            assert (answer.status, answer.body) == (200, OVERLOADED)
+            record = await h.one_record()
+            assert (record.status, record.error_type) == ("error", "stream_error_event")
+            assert (record.attempts, len(record.attempt_log)) == (1, 1)
+            assert record.uncached_input_tokens == 0
+            assert not h.worker.gateway.active
+
+    run(main)
+
+
+def test_a_stream_that_an_upstream_compressed_unasked_passes_as_it_is(house, run, scripted) -> None:
+    async def main() -> None:
+        packed = gzip.compress(delta(content="hello") + b"data: [DONE]\n\n")
+
+        async def script(up, reader, writer) -> None:
+            head = HEAD.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")
+            writer.write(head + chunk(packed[:20]))
+            await asyncio.sleep(0.05)
+            writer.write(chunk(packed[20:]) + b"0\r\n\r\n")
+
+        async with scripted(script) as up, house(pointed(up.url)) as h:
+            answer = await h.ask(STREAM)
+            assert answer.body == packed
+            assert answer.headers["content-encoding"] == "gzip"
+            record = await h.one_record()
+            assert (record.status, record.attempts) == ("ok", 1)
+            assert record.estimated
 
     run(main)
 

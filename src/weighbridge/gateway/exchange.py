@@ -18,6 +18,7 @@ from weighbridge.gateway.dialects.streams import StreamReader
 from weighbridge.gateway.headers import (
     REQUEST_ID,
     answer_headers,
+    is_coded,
     is_event_stream,
     readable,
 )
@@ -280,9 +281,8 @@ class Exchange:
         if is_event_stream(headers):
             self.phase = HELD
             hide_each = self.hides_usage and live.counts_each_chunk
-            self.reader = StreamReader(
-                self.endpoint, hide_usage=self.hides_usage, hide_each=hide_each
-            )
+            endpoint = "other" if is_coded(headers) else self.endpoint
+            self.reader = StreamReader(endpoint, hide_usage=self.hides_usage, hide_each=hide_each)
         else:
             self.phase = BODY
 
@@ -316,13 +316,13 @@ class Exchange:
         self.last_data_s = now = self.gateway.now()
         out = reader.feed(data)
         self.n_deltas = reader.n_deltas
-        if not self.first_token_s and (reader.first_token_seen or self.endpoint == "other"):
+        if not self.first_token_s and (reader.first_token_seen or reader.endpoint == "other"):
             self.first_token_s = now
             if self.live is not None:
                 self.live.health.on_ttft(now - self.sent_s, now)
         if self.phase == HELD:
             self.parts.append(out)
-            if not (self.first_token_s or reader.finished):
+            if not self.may_begin(reader):
                 return
             out = self.release()
         if reader.finished and not self.recorded:
@@ -333,6 +333,26 @@ class Exchange:
             else:
                 self.begin(None, out)
                 self.pipe(reader)
+
+    def may_begin(self, reader: StreamReader) -> bool:
+        """Whether what is held may go to the client; an error as the first word may be repeated."""
+        if self.first_token_s:
+            return True
+        return reader.finished if reader.error is None else not self.leads_elsewhere()
+
+    def leads_elsewhere(self) -> bool:
+        """The stream began with an error: another attempt is made, where one may be."""
+        if self.calls is None or self.client_gone:
+            return False
+        action = self.calls.on_fault(Fault.ERROR_EVENT, self.gateway.now())
+        if isinstance(action, Fail):  # then its own words are the best that there is
+            return False
+        if self.attempt is not None:
+            self.attempt.cancel()
+            self.attempt = None
+        self.leave_gate(None)
+        self.perform(action)
+        return True
 
     def pipe(self, reader: StreamReader) -> None:
         """Let deltas pass by themselves from here on; what else comes is still given to us."""
@@ -443,7 +463,7 @@ class Exchange:
         assert reader is not None
         is_cut = self.is_cut(reader)
         if is_cut and self.phase == HELD and not self.client_gone:
-            self.on_fault(Fault.RESET, "the stream ended before its first token")
+            self.on_fault(Fault.UNFINISHED, "the stream ended before its first token")
             return
         out = (self.release() if self.phase == HELD else b"") + reader.close()
         if is_cut:
@@ -460,7 +480,7 @@ class Exchange:
 
     def is_cut(self, reader: StreamReader) -> bool:
         """Whether a stream that HTTP calls complete lacks its end; of other paths nobody knows."""
-        return not reader.is_complete and reader.error is None and self.endpoint != "other"
+        return not reader.is_complete and reader.error is None and reader.endpoint != "other"
 
     def finish_stream(self) -> None:
         """Write a stream down, before its last bytes leave."""
@@ -474,7 +494,8 @@ class Exchange:
         elif self.request.method != b"POST":
             usage = NOTHING
         if reader.error is not None:
-            self.finish("error", "stream_error_event", usage)
+            was_worked_on = reader.first_token_seen or reader.usage is not None
+            self.finish("error", "stream_error_event", usage if was_worked_on else NOTHING)
         elif self.is_cut(reader):
             self.finish("interrupted", "stream_unfinished", usage)
         else:

@@ -54,6 +54,12 @@ def is_event_stream(headers: Headers) -> bool:
     return value is not None and value[:17].lower() == b"text/event-stream"
 
 
+def is_coded(headers: Headers) -> bool:
+    """Whether an answer is compressed, unasked."""
+    coding = value_of(headers, b"content-encoding")
+    return coding is not None and coding.strip().lower() != b"identity"
+
+
 def readable(body: bytes, headers: Headers) -> bytes:
     """The body to read usage from: inflated, where an upstream compressed it unasked."""
     coding = value_of(headers, b"content-encoding")

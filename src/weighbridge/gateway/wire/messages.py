@@ -128,6 +128,9 @@ class Fault(Enum):
     RESET = "connection_reset"  # gone within an answer, or after the request was sent on a new one
     MALFORMED = "malformed_response"
     TOO_LARGE = "response_head_too_large"
+    # Below HTTP all was well; the pipeline sees these.
+    UNFINISHED = "stream_unfinished"  # the stream ended without a token
+    ERROR_EVENT = "stream_error_event"  # it began with an error
 
 
 class UpstreamEvents(Protocol):
