@@ -241,7 +241,7 @@ def test_all_targets_down_is_503_with_retry_after_until_they_return(house, run) 
 @pytest.mark.parametrize("retry_after_s", [None, 30.0])
 @pytest.mark.parametrize("n_providers", [1, 2])
 def test_storm_of_429_is_not_answered_by_a_storm_of_retries(
-    house, run, n_providers, retry_after_s, record_property
+    house, run, n_providers, retry_after_s
 ) -> None:
     n_requests = 200
 
@@ -258,7 +258,7 @@ def test_storm_of_429_is_not_answered_by_a_storm_of_retries(
             told = [one for one in answers if "retry-after" in one.headers]
             assert retry_after_s is None or len(told) == n_requests
             n_attempts = sum(one.stats()["n_requests"] for one in h.providers)
-            record_property("attempts_per_request", n_attempts / n_requests)
+            print("attempts_per_request", n_attempts / n_requests)
             assert n_attempts <= 1.2 * n_requests
             records = check_records(h, answers)
             assert sum(record.attempts for record in records) == n_attempts

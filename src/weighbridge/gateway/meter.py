@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from weighbridge.ledger.spool import SpoolWriter
 
 NOTHING = TokenUsage()
+TRUSTED_AFTER_S = 1.0  # a spool that lost a line has to work for so long
 NO_FACTS = Facts("openai", "")
 NO_TOKENS_ENDPOINTS = ("count_tokens", "models")
 ANSWER_BYTES_PER_TOKEN = 8  # a JSON answer whose usage is missing: about half of it is text
@@ -29,7 +30,17 @@ ANSWER_BYTES_PER_TOKEN = 8  # a JSON answer whose usage is missing: about half o
 class Meter:
     """Writes the spool and keeps the counters."""
 
-    __slots__ = ("_lines", "_outbox", "access_log", "metrics", "opened", "spool", "tracer")
+    __slots__ = (
+        "_has_lost",
+        "_lines",
+        "_outbox",
+        "_trusted_from_s",
+        "access_log",
+        "metrics",
+        "opened",
+        "spool",
+        "tracer",
+    )
 
     def __init__(
         self,
@@ -46,11 +57,19 @@ class Meter:
         self._lines: list[tuple[RequestLine, int]] = []  # with their costs [10^-12 USD]
         self.opened: dict[bytes, OpenLine] = {}  # by request id: seen open, and not finished yet
         self._outbox = outbox
+        self._has_lost = False
+        self._trusted_from_s = 0.0
 
-    @property
-    def is_failing(self) -> bool:
-        """Whether lines cannot be written just now."""
-        return self.spool.failing is not None
+    def is_failing(self, now: float) -> bool:
+        """Whether lines cannot be written, or could not a moment ago.
+
+        On a disk that is all but full a short line may still fit where the next one does not.
+        """
+        if self._has_lost or self.spool.failing is not None:
+            self._has_lost = False
+            self._trusted_from_s = now + TRUSTED_AFTER_S
+            return True
+        return now < self._trusted_from_s
 
     def open(self, x: Exchange) -> None:
         """A line for a request that has been open for a while, should it never be finished."""
@@ -122,6 +141,7 @@ class Meter:
         self._lines = []
         encoded = [encode_line(line) for line, _ in lines]
         if not self.spool.append_many(encoded):
+            self._has_lost = True
             self.metrics.count("unrecorded_lines_total", len(lines))
         for line, pico_usd in lines:
             self._count(line, pico_usd)

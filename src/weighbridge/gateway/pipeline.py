@@ -170,7 +170,7 @@ def list_models(x: Exchange) -> Outcome:
 def admit(x: Exchange) -> Outcome:
     """Is it allowed: by compliance, by the key's models, by limits and by budgets?"""
     setup, facts = x.setup, x.facts
-    if setup.refuses_unrecorded and x.gateway.meter.is_failing:
+    if setup.refuses_unrecorded and x.gateway.meter.is_failing(x.arrived_s):
         return UNRECORDED
     if facts is None:
         return admit_other(x)
