@@ -519,6 +519,8 @@ class Exchange:
     def time_out(self, kind: TimeoutKind, now: float) -> None:
         """A limit of the target passed without what it waits for."""
         if self.attempt is not None:
+            if kind == "first_byte" and not self.attempt.is_sent:
+                kind = "connect"  # it waited for a connection all the time
             self.attempt.cancel()
             self.attempt = None
         if self.recorded:
@@ -563,8 +565,9 @@ class Exchange:
         if self.phase == ENDED:  # the answer is whole: it is written down as such in a moment
             return
         attempt, live = self.attempt, self.live
+        is_sent = attempt is not None and attempt.is_sent
         if attempt is not None:
-            if live is not None and live.drains and not self.recorded:
+            if live is not None and live.drains and is_sent and not self.recorded:
                 self.paused = False
                 attempt.resume()
                 if self.calls is not None:
@@ -578,8 +581,8 @@ class Exchange:
             self.gateway.watch_gate(live)
         usage: TokenUsage | None = None
         if self.calls is not None:
-            self.calls.on_client_left(is_sent=self.phase != QUEUED)
-        if attempt is None:  # between attempts, or before the first
+            self.calls.on_client_left(is_sent=is_sent)
+        if not is_sent:  # between attempts, or before the first
             usage = NOTHING
         elif self.reader is not None:
             usage = self.reader.usage_or_estimate(self.input_estimate)

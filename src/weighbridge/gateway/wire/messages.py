@@ -153,6 +153,10 @@ class Attempt(Protocol):
     """One request on its way upstream."""
 
     @property
+    def is_sent(self) -> bool:
+        """Whether it has a connection: before that the upstream knows nothing of it."""
+
+    @property
     def length(self) -> int | None:
         """Content-Length of the answer, from `on_head` on; None where it has none."""
 

@@ -44,6 +44,11 @@ class UpstreamAttempt:
         self.write: Callable[[bytes], object] | None = None
 
     @property
+    def is_sent(self) -> bool:
+        """Whether it has a connection."""
+        return self.connection is not None
+
+    @property
     def length(self) -> int | None:
         """Content-Length of the answer, once its head is here."""
         connection = self.connection
