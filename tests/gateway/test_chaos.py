@@ -76,7 +76,7 @@ def test_nothing_leaks_and_everything_is_on_record(house, run, caplog, seed) -> 
             answered = [status for status in statuses if status is not None]
             assert len(answered) <= len(records) <= 300
             assert len({record.request_id for record in records}) == len(records)
-            assert {200, 429} <= set(answered)
+            assert 200 in answered
             levels = h.worker.admission.levels(gateway.now())
             assert [level.used for level in levels if level.what == "concurrency"] == [0] * 4
             (spent,) = [level.used for level in levels if level.what == "usd_day"]
