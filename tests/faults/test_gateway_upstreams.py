@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from contextlib import asynccontextmanager
 
 import pytest
 
+from weighbridge.gateway.wire.dial import Dialer
 from weighbridge.rehearsal.provider import Provider
 from weighbridge.rehearsal.provider_settings import Fault, Settings
 
@@ -196,14 +198,31 @@ def test_upstream_that_takes_connections_and_never_answers_is_given_up(house_bef
     run(main)
 
 
-def test_name_that_does_not_resolve_moves_on_and_alone_is_told(house_before, run) -> None:
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+def test_name_that_does_not_resolve_moves_on_and_alone_is_told(
+    house_before, run, monkeypatch, how
+) -> None:
+    async def look_up(self, host, port):
+        if not host.endswith(".invalid"):
+            return [host]
+        if how == "hangs":
+            await asyncio.Event().wait()
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(Dialer, "_getaddrinfo", look_up)
+
     async def main() -> None:
         async with Provider(Settings(speed=0)) as provider:
             nowhere = "http://nobody.invalid:9"
             async with house_before([nowhere, provider.url], impatient) as h:
                 answers = await ask_at_once(h, N_REQUESTS, CHAT)
                 assert {one.status for one in answers} == {200}
-                assert {record.target for record in check_records(h, answers)} == {"up1"}
+                records = check_records(h, answers)
+                assert {record.target for record in records} == {"up1"}
+                failed = [one.attempt_log[0] for one in records if one.attempts == 2]
+                kind = "dns" if how == "fails" else "connect_timeout"
+                assert {one.error_type for one in failed} == {kind}
+                assert not any(one.list_cost_pico_usd for one in failed)  # nobody was asked
                 h.rewrite(lambda document: document["models"].update({"gpt-4o-mini": "up0"}))
                 alone = await ask_at_once(h, 4, CHAT)
                 assert {one.status for one in alone} <= {502, 503}

@@ -10,6 +10,7 @@ import pytest
 import uvloop
 
 from weighbridge.gateway.wire.messages import Fault
+from weighbridge.gateway.wire.outbox import Outbox
 from weighbridge.gateway.wire.pool import UpstreamPool
 from weighbridge.units import InputError
 
@@ -433,6 +434,29 @@ def test_faults_of_the_pipeline_reach_the_loop_s_handler_and_not_the_connection(
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(InputError):
         UpstreamPool(url, loop=None)
+
+
+@pytest.mark.parametrize("how", ["close", "sweep"])
+def test_what_is_sent_while_idle_connections_are_closed_is_not_closed_with_them(how):
+    async def main():
+        async with Script() as server:
+            now = [0.0]
+            outbox = Outbox(asyncio.get_running_loop().call_soon, print)
+            pool = make_pool(server.url, outbox=outbox, clock=lambda: now[0])
+            await warm(pool, 3)
+            events = Events()
+
+            def send():  # as requests that have arrived do, when the outbox is flushed
+                outbox.before = lambda: None
+                pool.send(b"POST", b"/x", [], b"hi", events)
+
+            outbox.before = send
+            now[0] += 1000.0
+            getattr(pool, how)()
+            assert await events.wait() == [200, "end"]
+            pool.close()
+
+    uvloop.run(main())
 
 
 # TLS and egress proxies.
