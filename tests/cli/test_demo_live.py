@@ -16,13 +16,14 @@ from click.testing import CliRunner
 from weighbridge.cli import demo_probe, weighbridge
 from weighbridge.cli.demo_figures import recorded
 from weighbridge.cli.demo_gateway import CONFIG, Fleet, make_keys, write_config
-from weighbridge.cli.demo_live import fleet_of, provider_settings
+from weighbridge.cli.demo_live import fleet_of, peak_ratio, provider_settings
 from weighbridge.cli.demo_place import SCENARIO, Place
 from weighbridge.gateway.config import read_config
 from weighbridge.gateway.key_store import KeyStore
 from weighbridge.gateway.rehearsal_clock import refuse_outside_rehearsal
 from weighbridge.rehearsal import live_mix, local_model
 from weighbridge.rehearsal.live_mix import LIVE_MIX
+from weighbridge.rehearsal.replay_rows import Row
 from weighbridge.study.scenario import parse_scenario
 from weighbridge.usage.store import open_ledger
 
@@ -81,6 +82,7 @@ def test_a_stand_in_plays_the_fleet_where_no_model_is_and_is_said_so(
 def test_a_day_is_decided_on_and_says_what_it_cannot_tell(one_day: tuple[Place, str]) -> None:
     place, output = one_day
     assert "NOT ENOUGH EVIDENCE" in output
+    assert parse_scenario(place.scenario.read_text()).assumptions["within_hour_peak_ratio"] > 1
     assert "<html" in place.report.read_text(encoding="utf-8")
 
 
@@ -123,6 +125,13 @@ def test_scenario_rules_each_name_a_template_of_the_live_mix() -> None:
     for rule in scenario.query_types:
         match = rule.match
         assert any(match.feature == f and match.template in (None, t) for f, t in named)
+
+
+def test_peak_within_an_hour_is_that_of_the_traffic_as_drawn() -> None:
+    quiet = [Row(60.0 * minute, 10, 1) for minute in range(60)]
+    burst = [*quiet, Row(90.0, 10, 60)]
+    assert peak_ratio(quiet) == 1.0
+    assert peak_ratio(burst) == pytest.approx(61 * 60 / 120)
 
 
 def test_missing_model_is_told_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ class Entry:
 COMMANDS: Mapping[str, Entry] = {
     "demo": Entry(
         "weighbridge.cli.demo:demo",
-        "Make a week of traffic, import it, decide and report on it.",
+        "Send a made-up week through the gateway, decide, report.",
     ),
     "init": Entry(
         "weighbridge.cli.init:init",

@@ -149,9 +149,11 @@ def _gap(gap: Decimal) -> str:
 
 def _made_up(run: LiveRun) -> str:
     days = "day" if run.n_days == 1 else f"{run.n_days} days"
+    minute_ms = 60_000 / run.speed
     return (
         "Measured: every request, token, dollar and millisecond above. Made up: the company, its "
         f"{days} (which passed {run.speed:,.0f} times as fast as they are stamped), the providers "
         f"(a stand-in with list prices, {PROVIDER_SPEED:g} times as fast as a real one). The fleet "
-        f"is {run.fleet.words}. What was sent is what is decided on: no volume was multiplied."
+        f"is {run.fleet.words}. What was sent is what is decided on: no volume was multiplied. "
+        f"Peaks within an hour are taken as drawn, since a minute lasted {minute_ms:.0f} ms."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -43,6 +43,7 @@ class LiveRun:
     stored: CompactionResult
     n_days: int
     speed: float
+    peak_ratio: float  # busiest minute against its hour, as drawn
 
 
 def run_live(place: Place, seed: int, days: int, speed: float) -> None:
@@ -54,7 +55,8 @@ def run_live(place: Place, seed: int, days: int, speed: float) -> None:
     with ended_by_sigterm(), progress_bar() as tell:
         added = measure_added(place, tell)
         run = _replayed(place, seed, days, speed, added, tell)
-    write_scenario(place, f"Demo company, a week rehearsed {speed:,.0f} times as fast")
+    name = f"Demo company, a week rehearsed {speed:,.0f} times as fast"
+    write_scenario(place, name, run.peak_ratio, speed)
     show(run, place)
 
 
@@ -95,7 +97,19 @@ def _replayed(
             tally = _send(place, gateway.url, rows, keys, speed, tell)
         bill, stats = provider.bill(), provider.stats()
     stored = _compacted(place, tell)
-    return LiveRun(fleet, added, tally, bill, stats, stored, days, speed)
+    return LiveRun(fleet, added, tally, bill, stats, stored, days, speed, peak_ratio(rows))
+
+
+def peak_ratio(rows: Sequence[Row]) -> float:
+    """Rate of the busiest minute over that of the busiest hour, in output tokens."""
+    import numpy as np
+
+    offsets_s = np.array([row.offset_s for row in rows])
+    tokens = np.array([row.output_tokens for row in rows], dtype=float)
+    most = [
+        np.bincount((offsets_s // window_s).astype(int), tokens).max() for window_s in (60, 3600)
+    ]
+    return max(1.0, float(most[0] * 60 / most[1]))
 
 
 def provider_settings(mix: Mix, seed: int) -> Settings:

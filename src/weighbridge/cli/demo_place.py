@@ -39,6 +39,11 @@ query_types:
     evidence: "made up: counsel found 3 missed clauses in 50 contracts"
 # All others are unknown until somebody tests them.
 """
+PEAK = """\
+assumptions:
+  # As the traffic was drawn: a rehearsed minute lasts {minute_ms:.0f} ms, too short to be measured.
+  within_hour_peak_ratio: {ratio:.2f}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,14 @@ def clear(place: Place) -> None:
         raise InputError(str(place.folder), "", problem, "name another folder with --out") from None
 
 
-def write_scenario(place: Place, name: str = "Demo company") -> None:
-    """Write the company's page; the name stands over the report."""
+def write_scenario(
+    place: Place, name: str = "Demo company", peak_ratio: float | None = None, speed: float = 1.0
+) -> None:
+    """Write the company's page; the name stands over the report.
+
+    A fast clock squeezes minutes until jitter fills them, so their peak is stated, not measured.
+    """
     text = SCENARIO.format(here=place.folder, name=name)
+    if peak_ratio is not None:
+        text += PEAK.format(ratio=peak_ratio, minute_ms=60_000 / speed)
     place.scenario.write_text(text, encoding="utf-8")
