@@ -349,16 +349,46 @@ def test_a_redirect_upstream_is_no_success(house, run, scripted) -> None:
     run(main)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_of_another_content_type_is_passed_on_and_estimated(house, run, stream) -> None:
+def test_an_answer_of_another_content_type_is_passed_on_and_read_all_the_same(house, run) -> None:
     async def main() -> None:
         async with house() as h:
             h.providers[0].add_fault(Fault(fault="wrong_content_type"))
-            answer = await h.ask({**CHAT, "stream": stream})
-            assert answer.status == 200
-            assert answer.headers["content-type"].startswith("text/html")
+            for stream in (False, True):
+                answer = await h.ask({**CHAT, "stream": stream})
+                assert answer.status == 200
+                assert answer.headers["content-type"].startswith("text/html")
+                assert (b"usage" in answer.body) is not stream
+            await h.until(lambda: len(h.records()) == 2)
+            bill = h.providers[0].bill()["lines"]
+            costs = [record.list_cost_pico_usd for record in h.records()]
+            assert costs == [line["cost_pico_usd"] for line in bill]
+
+    run(main)
+
+
+def test_a_page_where_a_stream_was_asked_for_is_no_answer(house, run, scripted) -> None:
+    async def main() -> None:
+        async def script(up, reader, writer) -> None:
+            page = b"<html>Sign in to the network</html>"
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: %d\r\n\r\n%b"
+                % (len(page), page)
+            )
+
+        async with scripted(script) as up, house(upstream(up.url), n_providers=2) as h:
+            answer = await h.ask({**CHAT, "stream": True})
+            assert b"[DONE]" in answer.body
             record = await h.one_record()
-            assert record.list_cost_pico_usd > 0
-            assert record.output_tokens > 0
+            assert (record.target, record.attempts) == ("up1", 2)
+
+    run(main)
+
+
+def test_a_name_too_long_to_keep_is_refused(house, run) -> None:
+    async def main() -> None:
+        async with house() as h:
+            assert (await h.ask({**CHAT, "model": "x" * 257})).status == 400
+            record = await h.one_record()
+            assert record.model_requested is None
 
     run(main)

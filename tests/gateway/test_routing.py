@@ -145,6 +145,22 @@ def test_weights_divide_and_conversations_stick(house, run) -> None:
     run(main)
 
 
+def test_users_stick_by_what_their_requests_say(house, run) -> None:
+    def change(document) -> None:
+        document["models"]["gpt-4o-mini"] = {"targets": ["up0", "up1"], "sticky": "user"}
+
+    async def main() -> None:
+        async with house(change, n_providers=2) as h:
+            for n in range(24):
+                await h.ask({**CHAT, "user": f"u{n % 8}"})
+            await h.until(lambda: len(h.records()) == 24)
+            targets = [record.target for record in h.records()]
+            assert targets[:8] == targets[8:16] == targets[16:]
+            assert len(set(targets)) == 2
+
+    run(main)
+
+
 def test_a_saturated_fleet_overflows_to_the_api_and_back(house, run) -> None:
     def change(document) -> None:
         document["targets"]["up0"]["self_hosted"] = {

@@ -278,7 +278,7 @@ class Exchange:
             return
         assert self.calls is not None
         self.calls.on_status(status, None, self.head_s)
-        if is_event_stream(headers):
+        if is_event_stream(headers, self.ask is not None and self.ask.stream):
             self.phase = HELD
             hide_each = self.hides_usage and live.counts_each_chunk
             endpoint = "other" if is_coded(headers) else self.endpoint

@@ -48,10 +48,12 @@ def value_of(headers: Headers, name: bytes) -> bytes | None:
     return None
 
 
-def is_event_stream(headers: Headers) -> bool:
-    """Whether an answer is server-sent events."""
+def is_event_stream(headers: Headers, was_asked: bool) -> bool:
+    """Whether an answer is server-sent events; where they were asked for, whatever is no JSON."""
     value = value_of(headers, b"content-type")
-    return value is not None and value[:17].lower() == b"text/event-stream"
+    if value is not None and value[:17].lower() == b"text/event-stream":
+        return True
+    return was_asked and (value is None or value[:16].lower() != b"application/json")
 
 
 def is_coded(headers: Headers) -> bool:

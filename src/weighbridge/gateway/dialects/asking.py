@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from weighbridge.gateway.dialects.ask import Ask, AskError, Endpoint
-from weighbridge.gateway.dialects.naming import labels_in_metadata, tidy
+from weighbridge.gateway.dialects.naming import MAX_LABEL_CHARS, labels_in_metadata, tidy
 from weighbridge.gateway.dialects.naming import names_from_headers as names_from_headers
 from weighbridge.gateway.dialects.prompts import prompt_parts as prompt_parts
 
@@ -125,6 +125,8 @@ def read_ask(endpoint: Endpoint, body: bytes) -> Ask:
         raise AskError(_what_is_wrong(body, fault)) from None
     if not ask.model:
         raise AskError("`model` is empty; name the model to be asked")
+    if len(ask.model) > MAX_LABEL_CHARS:
+        raise AskError(f"`model` is longer than {MAX_LABEL_CHARS} characters")
     return ask
 
 
