@@ -634,3 +634,34 @@ def test_a_stream_of_many_tokens_records_what_the_upstream_counted(house, run) -
             assert all(a <= b for a, b in pairwise(told))
 
     run(main)
+
+
+def test_deltas_that_pass_by_themselves_are_no_stall(house, run, scripted) -> None:
+    async def main() -> None:
+        go_on = asyncio.Event()
+
+        async def script(up, reader, writer) -> None:
+            writer.write(HEAD + chunk(delta(content="one")))
+            for word in ("two", "three", "four"):
+                await go_on.wait()
+                go_on.clear()
+                writer.write(chunk(delta(content=word)))
+            await reader.read()
+
+        async with scripted(script) as up, house(pointed(up.url, timeouts={"stall_s": 60})) as h:
+            reader, writer = await h.start_stream()
+            await asyncio.wait_for(reader.readuntil(b"one"), 2)
+            (x,) = h.worker.gateway.active
+            for word in (b"two", b"three", b"four"):
+                go_on.set()
+                await asyncio.wait_for(reader.readuntil(word), 2)
+                x.tick(x.last_data_s + 59)  # something has come since: from here on it counts
+                assert h.worker.gateway.active
+            x.tick(x.last_data_s + 59)
+            assert h.worker.gateway.active
+            x.tick(x.last_data_s + 61)
+            rest = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 2)
+            assert b"incomplete" in rest
+            writer.close()
+
+    run(main)
