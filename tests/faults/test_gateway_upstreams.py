@@ -220,7 +220,7 @@ def test_name_that_does_not_resolve_moves_on_and_alone_is_told(
                 records = check_records(h, answers)
                 assert {record.target for record in records} == {"up1"}
                 failed = [one.attempt_log[0] for one in records if one.attempts == 2]
-                kind = "dns" if how == "fails" else "connect_timeout"
+                kind = "dns_error" if how == "fails" else "connect_timeout"
                 assert {one.error_type for one in failed} == {kind}
                 assert not any(one.list_cost_pico_usd for one in failed)  # nobody was asked
                 h.rewrite(lambda document: document["models"].update({"gpt-4o-mini": "up0"}))
