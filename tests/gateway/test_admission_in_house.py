@@ -64,6 +64,31 @@ def test_requests_above_a_rate_get_429_with_the_time_to_wait(house, run) -> None
     run(main)
 
 
+@pytest.mark.parametrize(
+    ("scope", "name"),
+    [
+        ("feature", "bulk"),
+        ("feature", "*"),
+        ("model", "gpt-4o-mini"),
+        ("model", "*"),
+        ("key", "k1"),
+    ],
+)
+def test_each_scope_has_its_own_allowance(house, run, scope, name) -> None:
+    def change(document) -> None:
+        document["limits"] = [{"scope": scope, "name": name, "requests_per_minute": 2}]
+
+    async def main() -> None:
+        async with house(change) as h:
+            answers = [await h.ask(x_weighbridge_feature="bulk") for _ in range(3)]
+            assert [answer.status for answer in answers] == [200, 200, 429]
+            body = {"model": "text-embedding-3-small", "input": "x"}
+            other = await h.ask(body, "/v1/embeddings", x_weighbridge_feature="other")
+            assert other.status == (429 if scope == "key" else 200)
+
+    run(main)
+
+
 def test_tokens_are_reserved_at_most_and_settled_at_what_was_used(house, run) -> None:
     async def main() -> None:
         async with house(limited(tokens_per_minute=10_000)) as h:

@@ -7,6 +7,7 @@ import pytest
 
 from weighbridge.gateway.key_store import KeyStore, KeyTerms
 from weighbridge.rehearsal.provider_settings import Fault
+from weighbridge.units import InputError
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -141,6 +142,22 @@ def test_a_key_may_ask_only_for_its_models(house, run) -> None:
             ok = await h.ask({"model": "text-embedding-3-small", "input": "x"}, "/v1/embeddings")
             assert ok.status == 200
             assert len(h.providers[0].requests) == 1
+
+    run(main)
+
+
+def test_a_target_that_would_be_shown_our_own_keys_is_refused(house, run) -> None:
+    def change(document) -> None:
+        document["targets"]["up0"]["credential"] = {"kind": "client"}
+
+    async def main() -> None:
+        with pytest.raises(InputError, match=r"up0\.credential"):
+            async with house(change):
+                pass
+        async with house(lambda d: (change(d), d.update(clients="passthrough"))) as h:
+            answer = await h.ask(key="sk-their-own")
+            assert answer.status == 200
+            assert h.providers[0].requests[-1].headers["authorization"] == "Bearer sk-their-own"
 
     run(main)
 

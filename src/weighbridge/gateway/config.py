@@ -62,6 +62,7 @@ def read_config(path: Path) -> Config:
     for field, text in (("listen", settings.listen), ("admin.listen", settings.admin.listen)):
         host_and_port(text, where, field)
     _check_paths(settings, policy, where)
+    _check_credentials(settings, policy, where)
     return Config(
         path=path.resolve(),
         settings=settings,
@@ -143,6 +144,18 @@ def _check_paths(settings: Settings, policy: Policy, where: str) -> None:
             raise InputError(
                 where, field, f"names the unknown target {target!r}", f"one of: {known}"
             )
+
+
+def _check_credentials(settings: Settings, policy: Policy, where: str) -> None:
+    """Keys of ours are never shown to a provider."""
+    if settings.clients == "passthrough":
+        return
+    for name, target in policy.targets.items():
+        if target.credential.kind == "client":
+            field = f"targets.{name}.credential.kind"
+            problem = "is client, which would send the gateway's own keys to the provider"
+            mend = "name a credential of the target, or write `clients: passthrough`"
+            raise InputError(where, field, problem, mend)
 
 
 def _limit(words: Any, index: int, where: str) -> Limit:
