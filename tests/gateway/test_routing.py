@@ -324,8 +324,6 @@ def test_a_request_in_flight_still_fails_over_after_a_reload_took_its_targets_aw
     async def main() -> None:
         async with house(n_providers=2) as h:
             h.providers[0].add_fault(Fault(fault="slow", delay_s=0.2))
-            port = h.providers[0].url
-            assert port
             asked = asyncio.create_task(h.ask({**CHAT, "max_tokens": 5}))
             await h.until(lambda: n_requests(h)[0] == 1)
             h.providers[0].add_fault(Fault(fault="reset"))

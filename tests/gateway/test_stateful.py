@@ -1,6 +1,5 @@
 """Requests whose state is held upstream: they stay with the target that holds it."""
 
-import asyncio
 import json
 
 import pytest
@@ -222,6 +221,5 @@ def test_homes_are_known_again_after_a_restart(house, run) -> None:
             h.worker.gateway.random = lambda: 0.9
             made = (await h.ask(BODY, "/v1/responses")).json["id"]
             assert StateHomes(h.worker.state / "homes").home_of(made).target == "up1"
-            await asyncio.sleep(0)
 
     run(main)
