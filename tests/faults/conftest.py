@@ -213,7 +213,9 @@ class Gateway:
 
     def write(self, text: str | None = None) -> None:
         """Write the configuration, or something else in its place."""
-        self.config.write_text(yaml.safe_dump(self.document) if text is None else text)
+        fresh = self.folder / "fresh.yaml"
+        fresh.write_text(yaml.safe_dump(self.document) if text is None else text)
+        fresh.replace(self.config)  # whole, lest the gateway look at half of it
 
     def start(self) -> None:
         """Start, and wait until every worker serves."""
