@@ -7,10 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from weighbridge.cli import weighbridge
-from weighbridge.gateway.config import read_config
+from weighbridge.gateway.config import is_loopback, read_config
 from weighbridge.gateway.rehearsal_clock import (
     RehearsalClock,
-    is_loopback,
     parse_clock,
     refuse_outside_rehearsal,
 )

@@ -35,7 +35,7 @@ def compact(
 ) -> None:
     """Store what the gateway wrote to SPOOL in the usage LEDGER, and remove it from there.
 
-    Only closed segments are read: the gateway closes one every five minutes. Killed at any
+    Only closed segments are read: the gateway closes one every minute. Killed at any
     instant it can run again; no record is lost or counted twice.
 
     \b

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from weighbridge.gateway.config import check_admin_port
 from weighbridge.gateway.headers import presented_key
 from weighbridge.gateway.listening import ADMIN_LIMITS
-from weighbridge.gateway.rehearsal_clock import is_loopback
 from weighbridge.gateway.secrets import read_secret, ref_of
 from weighbridge.gateway.wire.messages import Headers, Request, Responder
 from weighbridge.gateway.wire.server import Server
@@ -34,11 +34,8 @@ class Admin:
         self.is_ready = False
         settings = worker.config.settings.admin
         self._key: bytes | None = None
-        host, where = worker.config.admin_listen[0], str(worker.config.path)
-        if settings.key is None and not (is_loopback(host) or host == "localhost"):
-            problem = f"{host} can be reached from other machines, and there is no admin.key"
-            mend = "listen on 127.0.0.1, or set admin.key to env:NAME or file:PATH"
-            raise InputError(where, "admin.listen", problem, mend)
+        where = str(worker.config.path)
+        check_admin_port(worker.config.settings, where)  # the command line may name another address
         if settings.key is not None:
             ref = ref_of(settings.key, where, "admin.key")
             self._key = read_secret(ref, worker.environ, where, "admin.key").encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -19,6 +20,8 @@ from weighbridge.policy.types import Policy
 from weighbridge.units import InputError
 
 POLICY_KEYS = ("targets", "models", "rules", "data_classes")
+STATES = ("auto", "memory")
+REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ def read_config(path: Path) -> Config:
     policy = read_policy(document, where, lines)
     for field, text in (("listen", settings.listen), ("admin.listen", settings.admin.listen)):
         host_and_port(text, where, field)
+    check_admin_port(settings, where)
+    check_state(settings.state, where)
     _check_paths(settings, policy, where)
     _check_credentials(settings, policy, where)
     return Config(
@@ -91,6 +96,40 @@ def host_and_port(text: str, where: str, field: str) -> tuple[str, int]:
     if not colon or not port.isdecimal() or int(port) > 65_535 or not host:
         raise InputError(where, field, f"is {text!r}", "give host:port, e.g. 127.0.0.1:8080")
     return host.strip("[]"), int(port)
+
+
+def check_admin_port(settings: Settings, where: str) -> None:
+    """Refuse an admin port without a key that others than this machine reach."""
+    host, _ = host_and_port(settings.admin.listen, where, "admin.listen")
+    if settings.admin.key is None and not (is_loopback(host) or host == "localhost"):
+        problem = f"{host} can be reached from other machines, and there is no admin.key"
+        mend = "listen on 127.0.0.1, or set admin.key to env:NAME or file:PATH"
+        raise InputError(where, "admin.listen", problem, mend)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own, by its number; names can point anywhere."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_state(words: str, where: str) -> None:
+    """Refuse a place for shared counts that is unknown, or that holds a password.
+
+    The text is in no message: it may be a secret even where it is misspelt.
+    """
+    kind, colon, rest = words.partition(":")
+    if words in STATES or (colon and rest and kind in ("file", "env")):
+        return
+    if not colon or kind not in REDIS_SCHEMES:
+        mend = "write auto, memory, file:PATH, env:NAME or redis://HOST:PORT/DB"
+        raise InputError(where, "state", "names no place that is known", mend)
+    told = rest.rpartition("@")[0]
+    if ":" in told or re.search(r"[?&]password=", rest):
+        mend = "write env:NAME, and put the whole address into that variable"
+        raise InputError(where, "state", "holds a password", mend)
 
 
 def _settings(document: dict[str, Any], where: str) -> Settings:

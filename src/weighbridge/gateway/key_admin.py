@@ -38,7 +38,7 @@ class NewKey(msgspec.Struct, forbid_unknown_fields=True):
 class Rotation(msgspec.Struct, forbid_unknown_fields=True):
     """What a request to rotate a key says."""
 
-    grace_s: float = 3600.0
+    grace_s: float = 86_400.0  # as `weighbridge keys rotate` has it
 
 
 class KeyAdmin:

@@ -8,13 +8,12 @@ says so: every request id begins with `wb-rehearsal-`, and an event tells speed 
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import math
 import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from weighbridge.gateway.config import Config
+from weighbridge.gateway.config import Config, is_loopback
 from weighbridge.units import InputError
 
 OPTION = "--rehearsal-clock"
@@ -81,11 +80,3 @@ def refuse_outside_rehearsal(config: Config, n_workers: int) -> None:
     for field, host in hosts.items():
         if not is_loopback(host):
             raise InputError("serve", OPTION, f"{field} is {host}, not loopback", mend)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own, by its number; names can point anywhere."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -69,7 +69,7 @@ class SpoolSettings(Strict, frozen=True):
     on_failure: Literal["serve", "refuse"] = "serve"
     sync_s: float = 0.1
     segment_mib: int = 64
-    segment_s: float = 300.0
+    segment_s: float = 60.0
 
 
 class LimitWords(Strict, frozen=True):
@@ -95,7 +95,7 @@ class BudgetWords(Strict, frozen=True):
 class SharedSettings(Strict, frozen=True):
     """How replicas share limits and budgets, when `state` is a Redis or Valkey server."""
 
-    prefix: str = "weighbridge"
+    prefix: str = "{weighbridge}:"  # the braces keep all counts on one node of a cluster
     timeout_ms: int = 50
     expected_replicas: int = (
         4  # share of each limit that one replica takes while the server is gone
@@ -123,8 +123,8 @@ class Settings(Strict, frozen=True):
     identify: IdentifySettings = IdentifySettings()
     spool: SpoolSettings = SpoolSettings()
     ledger: str | None = "ledger"
-    compact_s: float = 300.0
-    state: str = "auto"  # auto: memory for one worker, a file for several; or redis://…
+    compact_s: float = 60.0
+    state: str = "auto"  # auto: memory for one worker, a file for several; redis://…; env:NAME
     state_path: str = "state"
     shared: SharedSettings = SharedSettings()
     limits: tuple[LimitWords, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -63,9 +64,16 @@ class Compactor:
     """Runs `weighbridge compact` now and then, in a process of its own: Parquet is heavy."""
 
     def __init__(
-        self, spool: Path, ledger: Path, every_s: float, tell: Callable[[str, str], None]
+        self,
+        spool: Path,
+        ledger: Path,
+        every_s: float,
+        tell: Callable[[str, str], None],
+        prices: Path | None = None,
     ) -> None:
-        self._command = [sys.executable, "-m", "weighbridge", "compact", str(spool), str(ledger)]
+        self.command = [sys.executable, "-m", "weighbridge", "compact", str(spool), str(ledger)]
+        if prices is not None:  # what a dying gateway cut off is priced only then
+            self.command += ["--prices", str(prices)]
         self._every_s = every_s
         self._tell = tell
         self.n_ended = 0
@@ -95,7 +103,7 @@ class Compactor:
         """One run; its failure is an event, never the gateway's end."""
         try:
             self._child = await asyncio.create_subprocess_exec(
-                *self._command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+                *self.command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
             )
             _, said = await self._child.communicate()
         except OSError as error:
@@ -109,3 +117,13 @@ class Compactor:
         if problem is not None:
             self.n_failed += 1
             self._tell("compaction_failed", problem)
+
+
+def settle_memory() -> None:
+    """Leave what was loaded at the start out of garbage collection: it never becomes garbage.
+
+    Requests are freed by reference counts; the collector is for the rest, and may come seldom.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)

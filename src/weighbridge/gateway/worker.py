@@ -39,6 +39,7 @@ from weighbridge.gateway.rehearsal_clock import (
     refuse_outside_rehearsal,
 )
 from weighbridge.gateway.reloading import Reloader, with_fixed
+from weighbridge.gateway.secrets import read_secret, ref_of
 from weighbridge.gateway.setup import Parts, Setup, set_up
 from weighbridge.gateway.shared.bank import TICK_S
 from weighbridge.gateway.shared.leased import LeasedAdmission
@@ -184,6 +185,9 @@ class Worker:
 
     def _state_words(self) -> str:
         words = self.config.settings.state
+        if words.startswith("env:"):
+            where = str(self.config.path)
+            return read_secret(ref_of(words, where, "state"), self.environ, where, "state")
         if words != "auto":
             return words
         if self._options.n_workers == 1:
@@ -203,6 +207,11 @@ class Worker:
         )
         return build_admission(config.limits, config.budgets, state, self.loop, self.tell)
 
+    @property
+    def _prices(self) -> Path | None:
+        name = self.config.settings.prices
+        return None if name is None else self.config.place(name)
+
     def _parts(self) -> Parts:
         config = self.config
         settings = config.settings
@@ -210,12 +219,11 @@ class Worker:
         if settings.identify.fingerprint:
             key = load_or_make_key(config.place(settings.identify.fingerprint_key))
             fingerprinter = Fingerprinter(key)
-        prices = None if settings.prices is None else config.place(settings.prices)
         return Parts(
             environ=self.environ,
             random=random.random,
             pool_for=self._pool,
-            pricer=Pricer(compile_prices(prices)),
+            pricer=Pricer(compile_prices(self._prices)),
             homes=StateHomes(self.state / "homes"),
             fingerprinter=fingerprinter,
         )
@@ -267,6 +275,7 @@ class Worker:
             self.config.place(settings.ledger),
             settings.compact_s,
             self.tell,
+            self._prices,
         )
 
     # reload

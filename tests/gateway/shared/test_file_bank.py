@@ -276,8 +276,8 @@ def test_a_full_disk_is_told_at_the_start_and_leaves_no_half_file(
     ("state", "told"),
     [
         (State("memory", n_workers=2), "each of 2 workers would allow all of a limit"),
-        (State("file:"), "'file:' is unknown"),
-        (State("postgres://x"), "'postgres://x' is unknown"),
+        (State("file:"), "names no place that is known"),
+        (State("postgres://x"), "names no place that is known"),
     ],
 )
 def test_a_state_that_cannot_hold_is_refused(state: State, told: str) -> None:

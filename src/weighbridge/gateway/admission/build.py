@@ -54,6 +54,17 @@ def build_admission(
     return LeasedAdmission(limits, held, bank, share_frac=share_frac, on_event=on_event)
 
 
+async def give_back(admission: AnyAdmission, now: float, at: float) -> None:
+    """Let go of what is not in use, so that other processes need not wait for it to expire."""
+    admission.close(now, at)
+    if isinstance(admission, LeasedAdmission):
+        bank = admission.bank
+        if isinstance(bank, RedisBank):
+            await bank.aclose()
+        else:
+            bank.close()
+
+
 def _bank(state: State, loop: asyncio.AbstractEventLoop | None) -> Bank:
     scheme, _, rest = state.url.partition(":")
     if scheme == "file" and rest:
@@ -62,8 +73,8 @@ def _bank(state: State, loop: asyncio.AbstractEventLoop | None) -> Bank:
         if loop is None:
             raise TypeError("shared state in Redis needs the event loop")
         return RedisBank(state.url, loop, prefix=state.prefix, timeout_s=state.timeout_s)
-    mend = "write memory, file:PATH or redis://HOST:PORT/DB"
-    raise InputError("config", "state", f"{state.url!r} is unknown", mend)
+    mend = "write memory, file:PATH or redis://HOST:PORT/DB"  # the text itself may be a secret
+    raise InputError("config", "state", "names no place that is known", mend)
 
 
 def check_shared_budget(budget: Budget) -> None:

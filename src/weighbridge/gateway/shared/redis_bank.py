@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.gateway.budgets import THRESHOLD_FRACS
+from weighbridge.gateway.settings import SharedSettings
 from weighbridge.gateway.shared.bank import MONEY, PICO_PER_NANO, Answer, Done, Draw, Purse
 from weighbridge.gateway.shared.redis_script import SCRIPT
 from weighbridge.units import InputError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from redis.commands.core import AsyncScript
 
 # The braces keep all counts on one node of a cluster, as a script needs it.
-DEFAULT_PREFIX = "{weighbridge}:"
+DEFAULT_PREFIX = SharedSettings().prefix
 TIMEOUT_S = 0.05
 # What a process that is gone held comes back after this; living ones renew it every tick.
 HOLD_S = 30.0
@@ -102,9 +103,9 @@ def _connect(url: str) -> tuple[Any, AsyncScript]:
         raise InputError("config", "state", "needs redis-py, which is missing", mend) from None
     try:
         client = Redis.from_url(url, retry=Retry(NoBackoff(), 0), decode_responses=True)
-    except ValueError as error:
+    except ValueError:  # its text may quote a password
         mend = "write redis://HOST:PORT/DB, rediss:// for TLS"
-        raise InputError("config", "state", f"is no address of Redis: {error}", mend) from None
+        raise InputError("config", "state", "is no address of Redis", mend) from None
     return client, client.register_script(SCRIPT)
 
 
