@@ -97,6 +97,24 @@ def test_state_may_stand_in_a_variable(tmp_path, run) -> None:
     run(main)
 
 
+@pytest.mark.parametrize(
+    ("named", "problem"),
+    [
+        ("[a, b]", "two of one dialect"),
+        ("[]", "names no target"),
+        ("[a, c]", "unknown target 'c'"),
+        ("c", "unknown target 'c'"),
+    ],
+)
+def test_other_paths_name_at_most_one_target_of_a_dialect(tmp_path, named, problem) -> None:
+    path = tmp_path / "gateway.yaml"
+    url = "url: http://127.0.0.1:1/v1"
+    text = f"targets: {{a: {{{url}}}, b: {{{url}}}}}\nmodels: {{m: a}}\n"
+    path.write_text(f"{text}other_paths: {{/v1/x: {named}}}\n")
+    with pytest.raises(InputError, match=problem):
+        read_config(path)
+
+
 def test_prefix_of_shared_state_is_the_same_wherever_it_is_told() -> None:
     assert State().prefix == SharedSettings().prefix == "{weighbridge}:"
 

@@ -174,15 +174,25 @@ def _struct_in(annotation: Any) -> Any:
 
 
 def _check_paths(settings: Settings, policy: Policy, where: str) -> None:
-    for pattern, target in settings.other_paths.items():
+    for pattern, named in settings.other_paths.items():
         field = f"other_paths.{pattern}"
         if not pattern.startswith("/v1/"):
             raise InputError(where, field, "does not start with /v1/", "name a path below /v1/")
-        if target not in policy.targets:
-            known = ", ".join(sorted(policy.targets)) or "none"
-            raise InputError(
-                where, field, f"names the unknown target {target!r}", f"one of: {known}"
-            )
+        targets = targets_named(named)
+        for target in targets:
+            if target not in policy.targets:
+                known = ", ".join(sorted(policy.targets)) or "none"
+                raise InputError(
+                    where, field, f"names the unknown target {target!r}", f"one of: {known}"
+                )
+        if not targets or len({policy.targets[name].dialect for name in targets}) < len(targets):
+            mend = "name one target, or one for each dialect"
+            raise InputError(where, field, "names no target, or two of one dialect", mend)
+
+
+def targets_named(named: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Names of targets, of which there may be one or several."""
+    return (named,) if isinstance(named, str) else named
 
 
 def _check_credentials(settings: Settings, policy: Policy, where: str) -> None:

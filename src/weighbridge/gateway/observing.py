@@ -70,16 +70,9 @@ def observing_config(upstreams: Sequence[tuple[str, str | None]], folder: Path) 
             "credential": {"kind": "client"},
         }
         document["rules"].append({"name": f"all-{spoken}", "targets": [name]})
-    settings = Settings(clients="passthrough", other_paths=_all_paths(document))
+    settings = Settings(clients="passthrough", other_paths={"/v1/*": tuple(document["targets"])})
     policy = read_policy(document, "serve --upstream")
     return Config((folder / "none.yaml").resolve(), settings, policy, (), ())
-
-
-def _all_paths(document: dict[str, Any]) -> dict[str, str]:
-    """All go somewhere; who is Anthropic's client says so, so that the others are OpenAI's."""
-    targets = document["targets"]
-    names = [name for name in targets if targets[name]["dialect"] == "openai"]
-    return {"/v1/*": [*names, *targets][0]}
 
 
 def _provider_of(host: str) -> str | None:

@@ -42,6 +42,12 @@ Outcome = Refusal | Waiting | None
 UNKNOWN_PATH = Refusal(
     404, "unknown_path", "This gateway does not serve that path. The operator may add it."
 )
+FALLBACKS = Refusal(
+    400,
+    "fallback_not_allowed",
+    "`models` and `route` would let the provider answer with another model than was allowed here. "
+    "Leave them out, and name one `model`.",
+)
 UNRECORDED = Refusal(
     503, "not_recorded", "Requests cannot be written down just now, so none is served.", 5.0
 )
@@ -96,11 +102,9 @@ def authenticate(x: Exchange) -> Outcome:
 def meet(x: Exchange) -> Caller | Refusal:
     """Look up who asks, by everything that the head says."""
     request, setup = x.request, x.setup
-    endpoint = endpoint_of(request.method, request.path)
-    if endpoint is None:
-        return UNKNOWN_PATH
-    x.endpoint = endpoint
-    x.dialect = dialect_of(endpoint, request.headers)
+    found = endpoint_of(request.method, request.path)
+    endpoint = x.endpoint = found or "other"
+    x.dialect = dialect_of(endpoint, request.headers, request.path)
     presented = presented_key(dict(request.headers))
     if setup.is_open:
         caller = Caller(setup, endpoint, x.dialect, None)
@@ -110,10 +114,12 @@ def meet(x: Exchange) -> Caller | Refusal:
         if isinstance(key, Refusal):
             return key
         caller = Caller(setup, endpoint, x.dialect, key)
+    x.key, x.tenant = caller.key, caller.tenant  # from here on a refusal is written down
+    if found is None:
+        return UNKNOWN_PATH
     try:
         caller.labels = names_from_headers(request.headers)
     except AskError as error:
-        x.key, x.tenant = caller.key, caller.tenant
         return Refusal(400, "invalid_request", str(error))
     return caller
 
@@ -135,7 +141,8 @@ def identify(x: Exchange) -> Outcome:
         ask = x.ask = read_ask(x.endpoint, request.body)
     except AskError as error:
         return Refusal(400, "invalid_request", str(error))
-    template = names.template or ask.template
+    said = ask if setup.reads_body_names else NO_LABELS
+    template = names.template or said.template
     if template is None and setup.fingerprinter is not None:
         parts = prompt_parts(x.endpoint, request.body)
         template = setup.fingerprinter.template(*parts) or None
@@ -143,14 +150,14 @@ def identify(x: Exchange) -> Outcome:
         x.dialect,
         ask.model,
         x.tenant,
-        names.feature or ask.feature,
+        names.feature or said.feature,
         template,
         x.data_class,
         ask.input_tokens_estimate,
         ask.has_tools,
         ask.has_json_schema,
-        names.user or ask.user,
-        names.conversation or ask.conversation,
+        names.user or said.user,
+        names.conversation or said.conversation,
         setup.instant(x.at) if setup.has_windows else None,
     )
     return None
@@ -158,7 +165,7 @@ def identify(x: Exchange) -> Outcome:
 
 def list_models(x: Exchange) -> Outcome:
     """The models that this client may name; where its own key passes through, of its provider."""
-    if x.setup.is_open and x.setup.route_other(x) is None:
+    if x.setup.passes_models(x):
         return None
     body = x.setup.models(x)
     if body is None:
@@ -178,6 +185,8 @@ def admit(x: Exchange) -> Outcome:
         refusal = model_refusal(x.key, facts.model)
         if refusal is not None:
             return refusal
+    if x.ask is not None and x.ask.names_fallbacks and holds_models(x):
+        return FALLBACKS
     route = setup.matcher.route(facts, x.gateway.random())
     if type(route) is NoRoute:
         return Refusal(setup.status_of(route), route.reason, route.message)
@@ -186,16 +195,24 @@ def admit(x: Exchange) -> Outcome:
     return None if setup.admission is None else claim(x, facts, route)
 
 
+def holds_models(x: Exchange) -> bool:
+    """Whether it was decided which models may answer: by the key's list, or by data class."""
+    return x.setup.matcher.has_restricted or (x.key is not None and bool(x.key.models))
+
+
 def admit_other(x: Exchange) -> Outcome:
     """A path that passes through: its target is chosen; what it takes is known only afterwards."""
     key, admission = x.key, x.setup.admission
     model = ""
-    if key is not None and key.models:
+    if holds_models(x):
         try:
-            model = read_ask("other", x.request.body).model
+            ask = read_ask("other", x.request.body)
         except AskError as error:
             return Refusal(400, "invalid_request", str(error))
-        refusal = model_refusal(key, model) if model else None
+        model = ask.model
+        refusal = model_refusal(key, model) if key is not None and model else None
+        if refusal is None and ask.names_fallbacks:
+            refusal = FALLBACKS
         if refusal is not None:
             return refusal
     if admission is None:

@@ -18,7 +18,7 @@ from weighbridge.catalog.price_tables import ModelPrices
 from weighbridge.gateway.admission import Admission, Refusal, VirtualKey
 from weighbridge.gateway.breaker import TargetHealth
 from weighbridge.gateway.calls import CallContext, RetrySettings
-from weighbridge.gateway.config import Config
+from weighbridge.gateway.config import Config, targets_named
 from weighbridge.gateway.dialects.endpoints import stateful_id_in
 from weighbridge.gateway.homes import StateHomes
 from weighbridge.gateway.keys import KeyRing, model_refusal
@@ -28,7 +28,8 @@ from weighbridge.gateway.secrets import read_secret
 from weighbridge.ledger.exact import Pricer
 from weighbridge.ledger.fingerprint import Fingerprinter
 from weighbridge.policy.matching import Matcher, may_reach
-from weighbridge.policy.types import Dialect, NoRoute, Policy, Route, Target
+from weighbridge.policy.patterns import fits_any
+from weighbridge.policy.types import Dialect, Match, NoRoute, Policy, Route, Rule, Target
 
 if TYPE_CHECKING:
     from weighbridge.gateway.dialects.ask import Ask
@@ -57,6 +58,7 @@ class Setup:
     is_open: bool  # clients show no key of ours: their own passes through
     refuses_unrecorded: bool
     has_windows: bool
+    reads_body_names: bool  # feature, template, user and conversation may stand in the body
     has_budgets: bool
     n_default_output_tokens: int
 
@@ -143,26 +145,49 @@ class Setup:
                 return None
             if home is not None and home.target in self.policy.targets:
                 return self.policy.targets[home.target]
-        for pattern, name in self.config.settings.other_paths.items():
+        for pattern, names in self.config.settings.other_paths.items():
             if path == pattern or (pattern.endswith("*") and path.startswith(pattern[:-1])):
-                return self._speaking(x.dialect, self.policy.targets[name])
+                return self._speaking(x.dialect, targets_named(names))
         return None
 
-    def _speaking(self, dialect: Dialect, named: Target) -> Target | None:
-        """The target of a path; not where a client of Anthropic's would show its key to others."""
-        if dialect in ("openai", named.dialect):
-            return named
+    def _speaking(self, dialect: Dialect, names: tuple[str, ...]) -> Target | None:
+        """The target of a path, by dialect: no client's key is shown to another one's provider.
+
+        Who speaks Anthropic's dialect says so; others may ask for a path of either with our key.
+        """
+        named = [self.policy.targets[name] for name in names]
+        for target in named:
+            if target.dialect == dialect:
+                return target
+        if dialect == "openai" and named[0].credential.kind != "client":
+            return named[0]
+        return None
+
+    def passes_models(self, x: Exchange) -> bool:
+        """Route a question for models to the provider whose key the client shows, if any."""
         if not self.is_open:
-            return None
-        others = self.policy.targets.values()
-        return next((target for target in others if target.dialect == dialect), None)
+            return False
+        target = self._target_of(x.request.path.decode("ascii", "replace"), x)
+        if target is None:
+            shown = (t for t in self.policy.targets.values() if t.credential.kind == "client")
+            target = next((one for one in shown if one.dialect == x.dialect), None)
+        if target is None or not may_reach(x.data_class, target.name, self.policy):
+            return False
+        x.route = Route("models", (target,))
+        return True
 
     def models(self, x: Exchange) -> bytes | None:
-        """The models that a client may name, or the one its path names; None where it may not."""
+        """The models that a client may name, or the one its path names; None where it may not.
+
+        A list has the names that the file spells out; a path may name what a pattern serves too.
+        """
         names = [name for name in self._model_names(x) if x.key is None or _allows(x.key, name)]
         wanted = x.request.path[len(b"/v1/models/") :].decode("ascii", "replace")
         if wanted:
-            return msgspec.json.encode(_model(wanted, x.dialect)) if wanted in names else None
+            may = x.key is None or _allows(x.key, wanted)
+            if wanted in names or (may and self._serves(wanted, x.dialect)):
+                return msgspec.json.encode(_model(wanted, x.dialect))
+            return None
         rows = [_model(name, x.dialect) for name in names]
         if x.dialect == "anthropic":
             ends = {
@@ -173,14 +198,23 @@ class Setup:
         return msgspec.json.encode({"object": "list", "data": rows})
 
     def _model_names(self, x: Exchange) -> list[str]:
-        names = {
-            name: None
-            for rule in self.policy.rules
-            for name in rule.match.models
-            if not name.endswith("*")
-            and any(self.policy.targets[t.target].dialect == x.dialect for t in rule.targets)
-        }
+        rules = [rule for rule in self.policy.rules if self._speaks(rule, x.dialect)]
+        names = {name: None for rule in rules for name in rule.match.models if name[-1:] != "*"}
+        for name in () if x.key is None else x.key.models:
+            if name[-1:] != "*" and self._serves(name, x.dialect):
+                names[name] = None
         return list(names)
+
+    def _speaks(self, rule: Rule, dialect: Dialect) -> bool:
+        return any(self.policy.targets[one.target].dialect == dialect for one in rule.targets)
+
+    def _serves(self, model: str, dialect: Dialect) -> bool:
+        """Whether a rule for models, or for all there is, serves this one."""
+        return any(
+            fits_any(rule.match.models, model)
+            for rule in self.policy.rules
+            if self._speaks(rule, dialect) and (rule.match.models or rule.match == Match())
+        )
 
 
 def _model(name: str, dialect: str) -> dict[str, object]:
@@ -250,6 +284,7 @@ def set_up(config: Config, keys: KeyRing, admission: Admission | None, parts: Pa
         fingerprinter=parts.fingerprinter if settings.identify.fingerprint else None,
         is_open=settings.clients == "passthrough",
         refuses_unrecorded=settings.spool.on_failure == "refuse",
+        reads_body_names=settings.identify.body_metadata,
         has_windows=any(rule.match.windows for rule in policy.rules),
         has_budgets=bool(config.budgets) or any(key.budgets for key in keys),
         n_default_output_tokens=settings.reserve_output_tokens,

@@ -31,6 +31,7 @@ class Ask:
     template: str | None = None
     tags: tuple[str, ...] = ()
     service_tier: str | None = None
+    names_fallbacks: bool = False  # `models` or `route`, by which OpenRouter takes another model
     input_tokens_estimate: int = 0  # from sizes alone; prompts are not tokenised
     fields: dict[str, Raw] | None = field(default=None, compare=False, repr=False)
     """Of a large body, which is taken apart only once; never to be changed."""

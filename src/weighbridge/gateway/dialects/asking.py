@@ -51,6 +51,8 @@ class _OpenAIBody(Struct):
     prompt_cache_key: Raw = _ABSENT
     metadata: Raw = _ABSENT
     service_tier: Raw = _ABSENT
+    models: Raw = _ABSENT
+    route: Raw = _ABSENT
 
 
 class _ResponsesBody(Struct):
@@ -66,6 +68,8 @@ class _ResponsesBody(Struct):
     conversation: Raw = _ABSENT
     metadata: Raw = _ABSENT
     service_tier: Raw = _ABSENT
+    models: Raw = _ABSENT
+    route: Raw = _ABSENT
 
 
 class _MessagesBody(Struct):
@@ -77,11 +81,15 @@ class _MessagesBody(Struct):
     output_format: Raw = _ABSENT
     metadata: Raw = _ABSENT
     service_tier: Raw = _ABSENT
+    models: Raw = _ABSENT
+    route: Raw = _ABSENT
 
 
 class _OtherBody(Struct):
     model: str = ""
     stream: bool | None = None
+    models: Raw = _ABSENT
+    route: Raw = _ABSENT
 
 
 class _Format(Struct):
@@ -194,6 +202,7 @@ def _ask_messages(endpoint: Endpoint, body: bytes) -> Ask:
     if len(said.metadata) > _NOTHING_BYTES:
         _add_labels(ask, said.metadata)
     ask.service_tier = _text(said.service_tier)
+    ask.names_fallbacks = said.models is not _ABSENT or said.route is not _ABSENT
     ask.input_tokens_estimate = estimate_input_tokens(body)
     return ask
 
@@ -206,8 +215,10 @@ def _ask_other(endpoint: Endpoint, body: bytes) -> Ask:
         said = _DECODE_OTHER(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
         raise AskError(_what_is_wrong(body, fault)) from None
-    estimate = estimate_input_tokens(body)
-    return Ask(endpoint, said.model, said.stream is True, input_tokens_estimate=estimate)
+    ask = Ask(endpoint, said.model, said.stream is True)
+    ask.names_fallbacks = said.models is not _ABSENT or said.route is not _ABSENT
+    ask.input_tokens_estimate = estimate_input_tokens(body)
+    return ask
 
 
 def _add_common(ask: Ask, said: _OpenAIBody | _ResponsesBody, body: bytes) -> None:
@@ -218,6 +229,8 @@ def _add_common(ask: Ask, said: _OpenAIBody | _ResponsesBody, body: bytes) -> No
         ask.conversation = _text(said.prompt_cache_key)
     if said.service_tier is not _ABSENT:
         ask.service_tier = _text(said.service_tier)
+    if said.models is not _ABSENT or said.route is not _ABSENT:
+        ask.names_fallbacks = True
     if len(said.metadata) > _NOTHING_BYTES:
         _add_labels(ask, said.metadata)
     ask.input_tokens_estimate = estimate_input_tokens(body)

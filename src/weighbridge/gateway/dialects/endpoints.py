@@ -17,6 +17,7 @@ _EXACT: dict[tuple[bytes, bytes], Endpoint] = {
     (b"POST", b"/v1/messages/count_tokens"): "count_tokens",
     (b"GET", b"/v1/models"): "models",
 }
+_BELOW_MESSAGES = b"/v1/messages/"
 _STATEFUL = re.compile(rb"/v1/(?:responses|conversations)/([A-Za-z0-9_-]{1,256})(?:/|\Z)")
 _PLAIN_PATH = re.compile(rb"/v1/[A-Za-z0-9._~!$&'()*+,;=:@/-]*\Z")
 
@@ -44,9 +45,9 @@ def endpoint_of(method: bytes, path: bytes) -> Endpoint | None:
     return "other"
 
 
-def dialect_of(endpoint: Endpoint, headers: Headers) -> Dialect:
+def dialect_of(endpoint: Endpoint, headers: Headers, path: bytes = b"") -> Dialect:
     """Whose dialect a request is in; both have `/v1/models`, and Anthropic's names a version."""
-    if endpoint in {"messages", "count_tokens"}:
+    if endpoint in {"messages", "count_tokens"} or path.startswith(_BELOW_MESSAGES):
         return "anthropic"
     if endpoint in {"models", "other"}:
         for name, _ in headers:

@@ -29,6 +29,8 @@ _DECISIVE = frozenset(
         "conversation",
         "metadata",
         "service_tier",
+        "models",
+        "route",
     )
 )
 _ORDINARY = (
