@@ -134,7 +134,7 @@ def test_a_target_that_cannot_be_made_leaves_no_connection_of_the_others_behind(
                 document["targets"]["b"]["url"] = "https://127.0.0.1:1/v1"
 
             assert "missing.pem" in (h.rewrite(add) or "")
-            assert [pool._closed for pool in h.worker._fresh_pools][:1] == [True]
+            assert [pool._closed for pool in h.worker.pools.fresh] == [True]
             assert (await h.ask()).status == 200
 
     run(main)

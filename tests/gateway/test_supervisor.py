@@ -27,6 +27,7 @@ from weighbridge.ledger.spool_reader import SpoolReader
 from weighbridge.rehearsal.provider_process import ProviderProcess
 from weighbridge.rehearsal.provider_settings import Latency, Model
 from weighbridge.rehearsal.provider_settings import Settings as ProviderSettings
+from weighbridge.units import InputError
 
 FAST = [sys.executable, "-I", "-S", "-c"]  # a Python that starts in hundredths of a second
 WAITS = """
@@ -323,3 +324,26 @@ def test_workers_whose_supervisor_is_killed_drain_and_end(serving: Serving) -> N
         await until(lambda: all(map(is_gone, pids)))
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("field", ["listen", "admin.listen"])
+def test_an_address_that_is_taken_is_told_by_its_key(house, run, field) -> None:
+    async def main() -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            address = f"127.0.0.1:{other.getsockname()[1]}"
+
+            def change(document) -> None:
+                if field == "listen":
+                    document["listen"] = address
+                else:
+                    document["admin"] = {"listen": address}
+
+            with pytest.raises(InputError) as caught:
+                async with house(change):
+                    pass
+            assert caught.value.field == field
+            assert address.rpartition(":")[2] in str(caught.value)
+
+    run(main)

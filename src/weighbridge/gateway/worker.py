@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import random
 import signal
@@ -20,6 +19,7 @@ from weighbridge.gateway.admission.build import (
     State,
     build_admission,
     check_shared_budget,
+    give_back,
 )
 from weighbridge.gateway.config import Config
 from weighbridge.gateway.gateway import Gateway
@@ -28,10 +28,11 @@ from weighbridge.gateway.key_admin import KeyAdmin
 from weighbridge.gateway.key_store import KeyStore
 from weighbridge.gateway.keys import KeyRing
 from weighbridge.gateway.listening import MIB, client_tls, wire_limits
-from weighbridge.gateway.live import origin_of
 from weighbridge.gateway.meter import Meter
 from weighbridge.gateway.metrics import Metrics
 from weighbridge.gateway.observing import observed
+from weighbridge.gateway.pools import PoolMaker
+from weighbridge.gateway.portions import portioned
 from weighbridge.gateway.rehearsal_clock import (
     EVENT,
     ID_PREFIX,
@@ -42,24 +43,21 @@ from weighbridge.gateway.reloading import Reloader, with_fixed
 from weighbridge.gateway.secrets import read_secret, ref_of
 from weighbridge.gateway.setup import Parts, Setup, set_up
 from weighbridge.gateway.shared.bank import TICK_S
-from weighbridge.gateway.shared.leased import LeasedAdmission
-from weighbridge.gateway.shared.redis_bank import RedisBank
 from weighbridge.gateway.spending import SpendKeeper
 from weighbridge.gateway.tracing import Tracer, build_tracer
-from weighbridge.gateway.upkeep import Compactor, SpoolKeeper
+from weighbridge.gateway.upkeep import Compactor, SpoolKeeper, settle_memory
 from weighbridge.gateway.watching import Watcher
 from weighbridge.gateway.wire.outbox import Outbox
-from weighbridge.gateway.wire.pool import UpstreamPool
 from weighbridge.gateway.wire.server import Server
 from weighbridge.gateway.worker_metrics import take_over, write_snapshot
 from weighbridge.ledger.exact import Pricer
 from weighbridge.ledger.fingerprint import Fingerprinter, load_or_make_key
 from weighbridge.ledger.lines import EventLine
 from weighbridge.ledger.spool import SpoolWriter, encode_line
-from weighbridge.policy.types import Target
 from weighbridge.units import InputError
 
 SNAPSHOT_S = 1.0
+SNAPSHOT_SHARE = 100  # with very many names they come less often: what follows one is replayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ class Worker:
         self.outbox = Outbox(self.loop.call_soon, self._report)
         self.meter = Meter(self.spool, self.metrics, self.outbox, self.access_log, self.tracer)
         self.admission = self._admission()
-        self._fresh_pools: list[UpstreamPool] = []
+        self.pools = PoolMaker(self.config, self.loop)
         self.parts = self._parts()
         self.gateway = Gateway(
             self._set_up(self.config, None),
@@ -140,7 +138,9 @@ class Worker:
         config = self._read()
         if self._options.clock is not None:
             refuse_outside_rehearsal(config, self._options.n_workers)
-        return observed(config) if self._options.observe else config
+        if self._options.observe:
+            config = observed(config)
+        return portioned(config, self._options.worker, self._options.n_workers)
 
     def _make_folders(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True)
@@ -222,29 +222,11 @@ class Worker:
         return Parts(
             environ=self.environ,
             random=random.random,
-            pool_for=self._pool,
+            pool_for=self.pools.make,
             pricer=Pricer(compile_prices(self._prices)),
             homes=StateHomes(self.state / "homes"),
             fingerprinter=fingerprinter,
         )
-
-    def _pool(self, target: Target) -> UpstreamPool:
-        ca_file = None if target.ca_file is None else str(self.config.place(target.ca_file))
-        try:
-            pool = UpstreamPool(
-                origin_of(target.url),
-                loop=self.loop,
-                connect_timeout_s=target.timeouts.connect_s,
-                ca_file=ca_file,
-                proxy=target.proxy,
-            )
-        except OSError as error:  # of TLS too
-            field, problem = f"targets.{target.name}.ca_file", f"{ca_file}: {error}"
-            raise InputError(str(self.config.path), field, problem, "name a PEM file") from None
-        if self.config.settings.warm_connections:
-            pool.warm(self.config.settings.warm_connections)
-        self._fresh_pools.append(pool)
-        return pool
 
     def _keys(self, config: Config) -> KeyRing:
         if config.settings.clients == "passthrough":
@@ -290,13 +272,12 @@ class Worker:
             for budget in config.budgets:
                 check_shared_budget(budget)
         before = self.gateway.setup
-        self._fresh_pools.clear()
+        self.pools.turn_to(config)
         try:
             after = self._set_up(config, before)
             self.admission.reconfigure(config.limits, config.budgets)
         except Exception:
-            for pool in self._fresh_pools:
-                pool.close()
+            self.pools.turn_back(self.config)
             raise
         self._welcome(after)
         self.config = config
@@ -335,6 +316,7 @@ class Worker:
             self.spend.restore(setup.keys, setup.pricer)
 
     def _snapshot(self) -> None:
+        began_s = time.perf_counter()
         self._timers["snapshot"] = self.loop.call_later(SNAPSHOT_S, self._snapshot)
         self.outbox.flush()  # spend that is counted must stand in the spool before its mark
         self._watch_spool()
@@ -348,6 +330,10 @@ class Worker:
             self.metrics.count("state_write_failures_total")
             if self.metrics.counters["state_write_failures_total"] == 1:
                 self.tell("state_not_saved", str(error))
+        wait_s = SNAPSHOT_SHARE * (time.perf_counter() - began_s)
+        if wait_s > SNAPSHOT_S:
+            self._timers["snapshot"].cancel()
+            self._timers["snapshot"] = self.loop.call_later(wait_s, self._snapshot)
         if self._parent != os.getppid():  # nobody would pass signals on, or start others anew
             self.stopping.set()
 
@@ -374,9 +360,7 @@ class Worker:
         config = self.config
         limits = wire_limits(config.settings.http)
         self.server = Server(self.gateway, limits, client_tls(config), outbox=self.outbox)
-        host, port = config.listen
-        await self.server.start(host, port, reuse_port=self._options.n_workers > 1)
-        await self.admin.start()
+        await self._listen(self.server)
         self.gateway.start()
         self.keeper.start()
         if self.access_log is not None:
@@ -386,12 +370,23 @@ class Worker:
         if self.compactor is not None:
             self.compactor.start()
         self._snapshot()
-        _settle_memory()
+        settle_memory()
         if self._options.clock is not None:
             self._options.clock.start()
             self.tell(EVENT, self._options.clock.words)
         self.admission.warm(time.monotonic(), self.wall())
         self._settle_accounts()
+
+    async def _listen(self, server: Server) -> None:
+        where, (host, port) = str(self.config.path), self.config.listen
+        field, mend = "listen", "end what listens there, or name another address"
+        try:
+            await server.start(host, port, reuse_port=self._options.n_workers > 1)
+            field = "admin.listen"
+            await self.admin.start()
+        except OSError as error:
+            await server.drain(0.0)  # a loop with a server that listens never closes
+            raise InputError(where, field, f"cannot be listened on: {error}", mend) from None
 
     async def stop(self) -> int:
         """Drain, write down what is left, let go; returns how many clients were cut off."""
@@ -404,7 +399,7 @@ class Worker:
         self._snapshot()
         for timer in self._timers.values():
             timer.cancel()
-        await self._give_back()
+        await give_back(self.admission, time.monotonic(), self.wall())
         await self.admin.stop()
         for live in self.gateway.setup.live.values():
             live.pool.close()
@@ -417,17 +412,6 @@ class Worker:
             if part is not None:
                 await asyncio.to_thread(part.stop)
         return n_cut
-
-    async def _give_back(self) -> None:
-        """Leases that are not in use go back, so that others need not wait for them to expire."""
-        admission = self.admission
-        admission.close(time.monotonic(), self.wall())
-        if isinstance(admission, LeasedAdmission):
-            bank = admission.bank
-            if isinstance(bank, RedisBank):
-                await bank.aclose()
-            else:
-                bank.close()
 
     async def run(self, started: Callable[[], None] = lambda: None) -> int:
         """Serve until SIGTERM or SIGINT, then drain."""
@@ -442,13 +426,3 @@ class Worker:
 
 def _nothing() -> None:
     """There is nothing to do."""
-
-
-def _settle_memory() -> None:
-    """Leave what was loaded at the start out of garbage collection: it never becomes garbage.
-
-    Requests are freed by reference counts; the collector is for the rest, and may come seldom.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
