@@ -22,7 +22,7 @@ _BACKLOG = 4096
 class Server:
     """An HTTP/1.1 server whose every request goes to one handler."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # settings, all by name
         self,
         handler: RequestHandler,
         limits: WireLimits | None = None,
