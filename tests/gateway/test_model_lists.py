@@ -1,4 +1,4 @@
-"""`GET /v1/models`: what a key may ask for, or the provider's own list where its key passes through."""
+"""`GET /v1/models`: what a key may ask for, or the provider's own list where keys pass through."""
 
 import pytest
 

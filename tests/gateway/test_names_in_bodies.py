@@ -1,4 +1,4 @@
-"""What a body names besides its model: labels that may be left unread, models that may be refused."""
+"""What a body names besides its model: labels that may be left unread, models past the policy."""
 
 from itertools import product
 

@@ -558,6 +558,14 @@ class Exchange:
 
     def client_left(self) -> None:
         """Nobody reads any more: cancel upstream, or drain it, as the target has it."""
+        self.leave("client_left", may_drain=self.live is not None and self.live.drains)
+
+    def cut_off(self) -> None:
+        """The gateway ends before the answer does."""
+        self.leave("gateway_draining", may_drain=False)
+
+    def leave(self, error_type: str, *, may_drain: bool) -> None:
+        """Go on without the client, or end; `error_type` says whose doing it was."""
         if self.phase == OVER or self.client_gone:
             return
         self.client_gone = True
@@ -567,7 +575,7 @@ class Exchange:
         attempt, live = self.attempt, self.live
         is_sent = attempt is not None and attempt.is_sent
         if attempt is not None:
-            if live is not None and live.drains and is_sent and not self.recorded:
+            if may_drain and is_sent and not self.recorded:
                 self.paused = False
                 attempt.resume()
                 if self.calls is not None:
@@ -586,7 +594,7 @@ class Exchange:
             usage = NOTHING
         elif self.reader is not None:
             usage = self.reader.usage_or_estimate(self.input_estimate)
-        self.finish("interrupted", "client_left", usage)
+        self.finish("interrupted", error_type, usage)
         self.close()
 
     def client_paused(self) -> None:

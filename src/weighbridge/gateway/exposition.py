@@ -43,6 +43,7 @@ HELP = {
     "shared_state_degraded": "Workers that cannot reach shared state and go by a local share",
     "spool_failing": "Workers whose lines are not being recorded, or may not survive",
     "state_write_failures_total": "Snapshots of spend or counters that could not be written",
+    "strangers_total": "Requests without a valid key, by what came of them; they are not recorded",
     "target_available": "Workers that would send the target a request now",
     "target_saturated": "Workers that hold the target to be full",
     "target_state": "Workers that see the target in this state; of one worker it is 0 or 1",

@@ -24,6 +24,7 @@ NOTHING = TokenUsage()
 TRUSTED_AFTER_S = 1.0  # a spool that lost a line has to work for so long
 NO_FACTS = Facts("openai", "")
 NO_TOKENS_ENDPOINTS = ("count_tokens", "models")
+UNREAD_ENDPOINTS = ("other", "models")
 ANSWER_BYTES_PER_TOKEN = 8  # a JSON answer whose usage is missing: about half of it is text
 
 
@@ -105,7 +106,10 @@ class Meter:
     def finish(
         self, x: Exchange, status: str, error_type: str | None, usage: TokenUsage | None
     ) -> None:
-        """Write the request down, settle its claims and count it."""
+        """Write the request down, settle its claims and count it; a stranger's is only counted."""
+        if x.tenant is None:  # anybody can send these, and fill the disk
+            self.metrics.count(f'strangers_total{{outcome="{error_type}"}}')
+            return
         now = x.gateway.now()
         if usage is None:
             usage = _without_usage(x, status)
@@ -281,11 +285,21 @@ def _price(line: RequestLine, x: Exchange, live: Live, usage: TokenUsage) -> int
             line.output_tokens,
             line.service_tier,
         )
-    if cost is None:
+    if cost is None and not _costs_nothing(line, x):
         line.price_state = "unpriced"
         return lost
+    cost = cost or 0
     line.list_cost_pico_usd = cost + lost
     return cost + lost
+
+
+def _costs_nothing(line: RequestLine, x: Exchange) -> bool:
+    """Of other paths: what tells of no tokens and no model, and whatever is only looked at."""
+    if line.endpoint not in UNREAD_ENDPOINTS or line.output_tokens:
+        return False
+    if line.uncached_input_tokens or line.cache_read_tokens or line.cache_write_tokens:
+        return False
+    return line.model is None or x.request.method != b"POST"
 
 
 def _lost(line: RequestLine) -> int:

@@ -74,6 +74,9 @@ class Handler:
     def client_left(self):
         self.heard.append("left")
 
+    def cut_off(self):
+        self.heard.append("cut off")
+
     def client_paused(self):
         self.heard.append("paused")
 

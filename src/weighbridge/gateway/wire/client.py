@@ -231,7 +231,7 @@ class ClientConnection(asyncio.Protocol):
         self._stall_mark = self._transport.get_write_buffer_size()
         self._transport.close()
 
-    def _leave(self) -> None:
+    def _leave(self, is_cut: bool = False) -> None:
         self._closing = True
         self._reader.ready.clear()
         answer = self._answer
@@ -240,7 +240,7 @@ class ClientConnection(asyncio.Protocol):
             handler = answer.handler
             answer.forget()
             if handler is not None:
-                self._guarded(handler.client_left)
+                self._guarded(handler.cut_off if is_cut else handler.client_left)
 
     def _guarded(self, call: Any) -> None:
         try:
@@ -260,10 +260,10 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def cut(self) -> None:
-        """The server's patience has ended: the pipeline hears that the client left."""
+        """The server's patience has ended: the pipeline hears that it was not the client's."""
         self._flush()
         self._transport.abort()
-        self._leave()
+        self._leave(is_cut=True)
 
     def sweep(self, now_s: float) -> None:
         """Enforce the limits of time."""

@@ -102,6 +102,9 @@ class ResponseEvents(Protocol):
     def client_left(self) -> None:
         """The connection is gone, or its sending side closed, before the answer was complete."""
 
+    def cut_off(self) -> None:
+        """The server ends, and cut the client off before the answer was complete."""
+
     def client_paused(self) -> None:
         """Enough is buffered: stop reading upstream."""
 
