@@ -34,7 +34,7 @@ def request(system: str = SYSTEM, stream: bool = False) -> bytes:
     }
     if stream:
         body["stream"] = True
-    return json.dumps(body).encode()
+    return json.dumps(body, separators=(",", ":")).encode()  # as the OpenAI client writes it
 
 
 def completion() -> bytes:
