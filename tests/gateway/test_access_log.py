@@ -113,7 +113,8 @@ def test_a_file_of_the_configuration_is_relative_to_it_and_holds_no_secret(
     async def main() -> str:
         async with house(lambda document: document.update(access_log="access.jsonl")) as h:
             await h.ask()
-            await h.ask(key="wb-k1-wrong")
+            await h.ask({"model": "none"})
+            await h.ask(key="wb-k1-wrong")  # a stranger's, which is only counted
             return h.key
 
     key = run(main)

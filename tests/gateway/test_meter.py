@@ -24,7 +24,7 @@ async def record_of(house, scripted, answer: bytes, method: str, body: object, *
 
 
 @pytest.mark.parametrize(
-    ("method", "body", "answer", "target", "state"),
+    "case",
     [
         ("GET", b"", b'{"data": []}', {}, "priced"),
         ("POST", b"no json", b'{"id": "f1"}', {}, "priced"),
@@ -34,8 +34,10 @@ async def record_of(house, scripted, answer: bytes, method: str, body: object, *
     ],
 )
 def test_a_path_that_tells_neither_tokens_nor_a_model_costs_nothing_and_is_priced(
-    house, run, scripted, method, body, answer, target, state
+    house, run, scripted, case
 ) -> None:
+    method, body, answer, target, state = case
+
     async def main() -> None:
         record = await record_of(house, scripted, answer, method, body, **target)
         assert record.price_state == state
