@@ -56,6 +56,8 @@ def test_without_an_admin_key_nothing_can_be_changed(house, run) -> None:
         async with house(change) as h:
             for path in (*OPEN, *ASKED):
                 assert (await h.admin(path, key=None)).status == 200
+                seen = await h.admin(path, "HEAD", key=None)  # looking, too
+                assert (seen.status, seen.body) == (200, b"")
             for path in ("/reload", "/keys", "/keys/k1/revoke", "/keys/k1/rotate"):
                 for key in (None, h.key, "", "None"):
                     refused = await h.admin(path, "POST", {"tenant": "x"}, key=key)

@@ -6,9 +6,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weighbridge.gateway.config import Config
+from weighbridge.gateway.config import Config, read_config
 from weighbridge.gateway.portions import CAPS, portioned
 from weighbridge.gateway.settings import Settings
+from weighbridge.gateway.worker import ServeOptions, Worker
 from weighbridge.policy.types import Policy, ProviderCaps, Target
 
 amounts = st.one_of(st.none(), st.integers(1, 1000))
@@ -51,3 +52,23 @@ def test_what_is_left_over_goes_to_other_workers_for_other_targets() -> None:
 def test_one_worker_has_all_of_it() -> None:
     config = config_of(a=ProviderCaps(concurrency=3))
     assert portioned(config, 0, 1) is config
+
+
+def test_a_worker_goes_by_its_part_and_a_reload_keeps_to_it(tmp_path, run) -> None:
+    path = tmp_path / "gateway.yaml"
+    text = "clients: passthrough\nledger: null\nmodels: {m: a}\ntargets:\n"
+    path.write_text(text + "  a: {url: 'http://127.0.0.1:1/v1', caps: {concurrency: 10}}\n")
+
+    async def main() -> None:
+        worker = Worker(lambda: read_config(path), ServeOptions(1, 4), {}, lambda _: None)
+
+        def concurrency() -> int | None:
+            return worker.gateway.setup.live["a"].target.caps.concurrency
+
+        assert concurrency() in (2, 3)
+        path.write_text(path.read_text().replace("10", "400"))
+        assert worker.reloader.reload() is None
+        assert concurrency() == 100
+        worker.admission.close(0.0, 0.0)
+
+    run(main)
