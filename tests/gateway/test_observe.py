@@ -4,7 +4,9 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from click.testing import CliRunner
 
+from weighbridge.cli import weighbridge
 from weighbridge.gateway.config import with_addresses
 from weighbridge.gateway.observing import observing_config
 from weighbridge.gateway.worker import ServeOptions, Worker
@@ -164,3 +166,51 @@ def test_no_provider_is_ever_shown_the_other_ones_key(house, run, tmp_path, orde
 def test_two_upstreams_of_one_dialect_need_a_config(tmp_path) -> None:
     with pytest.raises(InputError, match="CONFIG"):
         observing_config([("http://a/v1", None), ("http://b/v1", None)], tmp_path)
+
+
+def test_an_upstream_of_unknown_dialect_is_asked_in_both(house, run, tmp_path) -> None:
+    async def main() -> None:
+        async with Provider(Settings(speed=0, n_requests_kept=9)) as proxy, house() as h:
+            folder = tmp_path / "watch"
+            folder.mkdir()
+            async with watching(folder, proxy) as worker:
+                port = worker.address[1]
+                assert (await h.ask(port=port)).status == 200
+                body = {**CHAT, "model": "claude-sonnet-4-5", "max_tokens": 5}
+                theirs = await h.ask(body, "/v1/messages", port=port, key=None, x_api_key="sk-a")
+                assert theirs.status == 200
+                assert proxy.requests[-1].headers["x-api-key"] == "sk-a"
+                await h.until(lambda: len(records_of(worker)) == 2)
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("upstreams", "spoken"),
+    [
+        ([("http://proxy:4000/v1", None)], {"proxy": "openai", "proxy-anthropic": "anthropic"}),
+        ([("https://api.openai.com/v1", None)], {"api-openai-com": "openai"}),
+        ([("https://api.anthropic.com/v1", None)], {"api-anthropic-com": "anthropic"}),
+        (
+            [("http://vllm/v1", None), ("https://api.anthropic.com/v1", "anthropic")],
+            {"vllm": "openai", "api-anthropic-com": "anthropic"},
+        ),
+    ],
+)
+def test_each_dialect_has_one_upstream(tmp_path, upstreams, spoken) -> None:
+    targets = observing_config(upstreams, tmp_path).policy.targets
+    assert {name: one.dialect for name, one in targets.items()} == spoken
+
+
+def test_an_upstream_that_no_dialect_is_left_for_is_refused(tmp_path) -> None:
+    known = [("https://api.openai.com/v1", "openai"), ("https://api.anthropic.com/v1", "anthropic")]
+    with pytest.raises(InputError, match="left without a dialect"):
+        observing_config([*known, ("http://proxy/v1", None)], tmp_path)
+
+
+def test_a_misspelt_upstream_is_offered_the_name() -> None:
+    told = CliRunner().invoke(weighbridge, ["serve", "--observe", "--upstream", "opnai"])
+    assert told.exit_code == 2
+    assert "did you mean `openai`?" in told.output
+    alone = CliRunner().invoke(weighbridge, ["serve"])
+    assert "weighbridge serve --observe --upstream openai" in alone.output

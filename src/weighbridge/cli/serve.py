@@ -85,7 +85,8 @@ def _reader(
     from weighbridge.gateway.observing import observing_config
 
     if path is None and not upstreams:
-        raise InputError("serve", "CONFIG", "is missing", "name a file, or --observe --upstream")
+        mend = "name a file, or: weighbridge serve --observe --upstream openai"
+        raise InputError("serve", "CONFIG", "is missing", mend)
     if path is not None and upstreams:
         raise InputError("serve", "--upstream", "stands beside CONFIG", "give one of the two")
     if path is None and not observe:
