@@ -128,6 +128,38 @@ def test_metrics_of_a_gateway_in_use_parse_and_name_what_opentelemetry_names(hou
     run(main)
 
 
+def test_what_was_never_sent_makes_no_series_of_tokens_cost_or_time(house, run, scripted) -> None:
+    async def script(up, reader, writer) -> None:
+        body = b'{"data": []}'
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        writer.write(head % len(body) + body)
+
+    async def main() -> None:
+        async with scripted(script) as up:
+
+            def change(document) -> None:
+                document["targets"]["up0"]["url"] = up.url
+                document["other_paths"] = {"/v1/files": "up0"}
+
+            async with house(change) as h:
+                await h.ask(b"", "/v1/files", method="GET")
+                await h.ask(b"", "/v1/models", method="GET")
+                await h.ask(b"", "/v1/nowhere", method="GET")
+                await h.ask(b"{", "/v1/chat/completions")
+                answer = await h.ask(path="/metrics", method="GET", key=None, port=h.admin_port)
+        text = answer.body.decode()
+        assert value(text, "weighbridge_requests_total") == 3, text
+        assert value(text, "weighbridge_requests_total", target="") == 2
+        found = families(text)
+        assert "gen_ai_client_token_usage" not in found
+        assert "weighbridge_tokens" not in found
+        for name in ("weighbridge_list_cost_usd", "gen_ai_server_request_duration_seconds"):
+            assert {sample.labels["target"] for sample in found[name].samples} == {"up0"}
+        assert value(text, "gen_ai_server_request_duration_seconds_count") == 1
+
+    run(main)
+
+
 def test_a_hundred_thousand_model_names_do_not_grow_the_table() -> None:
     metrics = Metrics()
     metrics.welcome(["gpt-4o-mini"], {"up": "openai"})

@@ -115,7 +115,11 @@ def _requests(page: Page, series: list[tuple[str, Series]]) -> None:
         f"{_OURS}list_cost_usd_total",
         "counter",
         "Tokens at list prices, in US dollars",
-        (f"{{{labels}}} {one.pico_usd / 1e12!r}" for labels, one in series),
+        (
+            f"{{{labels}}} {one.pico_usd / 1e12!r}"
+            for labels, one in series
+            if one.pico_usd or any(one.duration.counts)  # else nothing of it went upstream
+        ),
     )
 
 
@@ -148,7 +152,7 @@ def _durations(page: Page, series: list[tuple[str, Series]]) -> None:
     page.family(
         "gen_ai_server_request_duration_seconds",
         "histogram",
-        "From a request's arrival to the end of its answer",
+        "From a request's arrival to the end of its answer, of those that went upstream",
         (row for labels, one in series for row in _histogram(labels, one.duration)),
     )
     page.family(

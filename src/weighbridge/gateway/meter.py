@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from weighbridge.gateway.calls import Attempted
     from weighbridge.gateway.exchange import Exchange
     from weighbridge.gateway.live import Live
-    from weighbridge.gateway.metrics import Metrics
+    from weighbridge.gateway.metrics import Metrics, Series
     from weighbridge.gateway.tracing import Tracer
     from weighbridge.gateway.wire.outbox import Outbox
     from weighbridge.ledger.exact import Pricer
@@ -161,28 +161,34 @@ class Meter:
         target = line.target or ""
         series = self.metrics.series(line.model_requested or "", target, outcome)
         series.n_requests += 1
+        if target:  # what was never sent has neither tokens nor cost, nor a duration worth a mean
+            self._count_sent(series, line, pico_usd)
+        self.metrics.charge(line.tenant, pico_usd)
+
+    def _count_sent(self, series: Series, line: RequestLine, pico_usd: int) -> None:
         series.pico_usd += pico_usd
-        tokens = series.tokens
         uncached, read, written = (
             line.uncached_input_tokens,
             line.cache_read_tokens,
             line.cache_write_tokens,
         )
-        tokens[0] += uncached
-        tokens[1] += read
-        tokens[2] += written
-        tokens[3] += line.output_tokens
-        tokens[4] += line.reasoning_tokens
-        if target:
-            series.input_sizes.observe(uncached + read + written)
-            series.output_sizes.observe(line.output_tokens)
+        n_input, n_output = uncached + read + written, line.output_tokens
+        if n_input or n_output:
+            tokens = series.tokens
+            tokens[0] += uncached
+            tokens[1] += read
+            tokens[2] += written
+            tokens[3] += n_output
+            tokens[4] += line.reasoning_tokens
+            series.input_sizes.observe(n_input)
+            if n_output:
+                series.output_sizes.observe(n_output)
         if line.attempt_log:
             self._count_attempts(line)
         if line.latency_s is not None:
             series.duration.observe(line.latency_s)
         if line.ttft_s is not None:
             series.ttft.observe(line.ttft_s)
-        self.metrics.charge(line.tenant, pico_usd)
 
     def _count_attempts(self, line: RequestLine) -> None:
         """Repeats and failures of upstream calls; their error types are a closed set."""
