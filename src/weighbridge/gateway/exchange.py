@@ -619,7 +619,7 @@ class Exchange:
             return
         assert self.live is not None
         since_s = now - self.sent_s
-        if not self.opened and since_s >= OPEN_LINE_S:
+        if not self.opened and not self.recorded and since_s >= OPEN_LINE_S:
             self.opened = True
             self.gateway.meter.open(self)
         limits = self.live.target.timeouts
