@@ -49,6 +49,7 @@ class RedisBank:
         self._timeout_s = timeout_s
         self._me = secrets.token_hex(6)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_faulty = False
         self._client, self._script = _connect(url)
 
     def exchange(self, draws: list[Draw], now: float, at: float, done: Done) -> None:  # noqa: ARG002
@@ -78,19 +79,34 @@ class RedisBank:
     async def _exchange(self, draws: list[Draw], at: float, done: Done) -> None:
         from redis.exceptions import RedisError  # noqa: PLC0415  # an optional extra
 
-        args: list[str | int] = [self._me, int(HOLD_S), ",".join(map(str, THRESHOLD_FRACS))]
-        for draw in draws:
-            args.extend(_arguments(draw, at))
-        keys = [self._prefix + draw.cell for draw in draws]
+        answers: list[Answer] | None = None
         try:
+            args: list[str | int] = [self._me, int(HOLD_S), ",".join(map(str, THRESHOLD_FRACS))]
+            for draw in draws:
+                args.extend(_arguments(draw, at))
+            keys = [self._prefix + draw.cell for draw in draws]
             async with asyncio.timeout(self._timeout_s):
                 reply = await self._script(keys=keys, args=args)
+            answers = [_answer(draw, one) for draw, one in zip(draws, reply[1:], strict=True)]
+            self.offset_s = float(reply[0]) - time.time()
         except (RedisError, OSError, TimeoutError):
-            done(None)
-            return
-        self.offset_s = float(reply[0]) - time.time()
-        answers = [_answer(draw, one) for draw, one in zip(draws, reply[1:], strict=True)]
+            answers = None
+        except Exception as error:
+            # Whatever it is, claims wait for this answer: a fault of ours must not hold them.
+            answers = None
+            self._report(error)
+        else:
+            self._is_faulty = False
         done(answers)
+
+    def _report(self, error: Exception) -> None:
+        """Once until an exchange succeeds again: they are tried many times a second."""
+        if self._is_faulty:
+            return
+        self._is_faulty = True
+        self._loop.call_exception_handler(
+            {"message": "an exchange with the shared state failed", "exception": error}
+        )
 
 
 def _connect(url: str) -> tuple[Any, AsyncScript]:
