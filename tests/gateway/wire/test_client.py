@@ -469,6 +469,21 @@ def test_a_slow_reader_is_told_of_and_the_next_request_waits_for_it():
     assert len(handler.responders) == 2
 
 
+def test_a_slow_reader_that_pipelines_is_read_again_once_it_has_caught_up():
+    handler = Handler()
+    _, connection, transport, _ = connect(handler, WireLimits(max_pipelined=2))
+    connection.data_received(GET % 1)
+    connection.data_received(GET % 2 + GET % 3 + GET % 4)
+    assert transport.calls == ["pause"]
+    handler.answer = ok
+    connection.pause_writing()
+    ok(handler.responders[0])
+    assert len(handler.responders) == 1
+    connection.resume_writing()
+    assert len(handler.responders) == 4
+    assert transport.calls == ["pause", "resume"]
+
+
 # Limits of time; the clock is ours.
 
 

@@ -118,7 +118,7 @@ class ClientConnection(asyncio.Protocol):
         self._since_s = self.server.now_s
         answer = self._answer
         if answer is None:
-            self._dispatch()
+            self._go_on()
         elif answer.handler is not None:
             self._guarded(answer.handler.client_resumed)
 
