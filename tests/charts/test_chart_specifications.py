@@ -213,6 +213,10 @@ def test_hours_without_data_are_marked_and_not_drawn_as_quiet(studies):
     assert "1 of 168 hours" in chart["description"]
 
 
+def test_a_week_without_a_single_rate_gives_no_heat_map():
+    assert charts.week_rhythm(np.full(168, np.nan), "tokens") is None
+
+
 def test_concentration_marks_the_eighty_percent_point(study):
     chart = charts.concentration(study.profile.concentration)
     texts = {row["text"] for row in rows_with(chart, "text")}

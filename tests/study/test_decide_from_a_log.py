@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pytest
 
 from weighbridge.ledger.record import COLUMNS
+from weighbridge.report.html import render_html
 from weighbridge.study.decide import Run, decide
 from weighbridge.study.scenario import Scenario, parse_scenario
+from weighbridge.study.too_short import too_short_study
 from weighbridge.units import InputError
 from weighbridge.usage.daily import daily_use
 from weighbridge.usage.store import Ledger, open_ledger, write_table
@@ -123,6 +126,27 @@ def test_under_seven_days_nothing_is_extrapolated_and_it_is_said(tmp_path: Path)
     assert "6.9 days" in study.verdict.headline
     assert any("monthly volume" in text for text in study.withheld)
     assert np.isnan(study.monthly_tokens)
+
+
+def test_a_ledger_of_seconds_gives_a_report_without_nan_and_in_people_s_units(
+    tmp_path: Path,
+) -> None:
+    study = decide(Scenario(), _ledger(tmp_path, 25 / 86_400), FEW)
+    assert study.profile is not None
+    assert study.profile.sources == ("table",)
+    assert "keep the import running" in study.verdict.measure_next[0]
+    page = render_html(study)
+    assert "NaN" not in page
+    assert "Mean tokens in each hour" not in page
+    assert " days)" not in page
+
+
+def test_a_gateway_s_ledger_is_told_to_go_on_recording(tmp_path: Path) -> None:
+    study = decide(Scenario(), _ledger(tmp_path, 1.0), FEW)
+    assert study.profile is not None
+    of_gateway = replace(study.profile, sources=("gateway",))
+    told = too_short_study(of_gateway, Scenario(), study.reproducibility)
+    assert "keep recording" in told.verdict.measure_next[0]
 
 
 def test_a_log_without_any_price_asks_for_one(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def _curve(curve: Concentration) -> list[Chart]:
     ]
 
 
-def week_rhythm(hourly: Floats, what: str) -> Chart:
+def week_rhythm(hourly: Floats, what: str) -> Chart | None:
     """Heat map of the week, hour by hour in UTC; hours without data stay grey.
 
     Parameters
@@ -114,13 +114,16 @@ def week_rhythm(hourly: Floats, what: str) -> Chart:
 
     Returns
     -------
-    Chart
+    Chart or None
+        None where no hour has data: a scale of colours would have no ends.
     """
     cells: list[dict[str, Any]] = [
         {"day": DAYS[index // HOURS_A_DAY], "hour": index % HOURS_A_DAY, "value": value}
         for index, value in enumerate(hourly.tolist())
     ]
     known = [cell for cell in cells if math.isfinite(cell["value"])]
+    if not known:
+        return None
     missing = [
         {"day": cell["day"], "hour": cell["hour"]}
         for cell in cells
@@ -129,12 +132,10 @@ def week_rhythm(hourly: Floats, what: str) -> Chart:
     layers = [_heat(known, what, bool(missing))]
     if missing:
         layers.append(_no_data(missing))
-    peak = max(known, key=lambda cell: cell["value"], default=None)
+    peak = max(known, key=lambda cell: cell["value"])
     spoken = (
         f"The busiest hour is {peak['day']} {peak['hour']:02d}:00 UTC with "
         f"{short_number(peak['value'])} {what}."
-        if peak
-        else "No hour has data."
     )
     return chart(
         f"Rhythm of the week: {what} per hour, {len(known)} of 168 hours with data. {spoken}",

@@ -13,6 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from weighbridge.units.durations import length_words
 from weighbridge.usage.results import (
     CapUse,
     Concentration,
@@ -100,9 +101,7 @@ def percent(value: float) -> str:
 
 def _heading(profile: Profile) -> Text:
     span = profile.span
-    length = f"{span.span_days:.1f} days"
-    if span.span_days < 1:
-        length = f"{span.span_days * 24 * 60:.0f} minutes"
+    length = length_words(span.span_days)
     failed = f", {percent(span.n_failed / span.n_requests)} failed" if span.n_failed else ""
     out = Text()
     out.append(f"{span.first_at:%Y-%m-%d %H:%M} to {span.last_at:%Y-%m-%d %H:%M} UTC", "bold")

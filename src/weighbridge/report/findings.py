@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from weighbridge.charts import compared, flips, money_of, month_words, percent, rival_of, titled
 from weighbridge.report.words import TYPE_VERDICTS, quantity
 from weighbridge.study.result import BreakEven, Study
+from weighbridge.units.durations import length_words
 
 
 def findings(study: Study) -> Mapping[str, str]:
@@ -124,9 +125,8 @@ def _traffic(study: Study) -> str:
                 f"{curve.n_types_for_80_frac} of {curve.n_types} query types make "
                 f"80\N{NO-BREAK SPACE}% of {curve.measure}"
             )
-    return (
-        f"{study.profile.span.n_requests:,} requests over {study.profile.span.span_days:.3g} days"
-    )
+    span = study.profile.span
+    return f"{span.n_requests:,} requests over {length_words(span.span_days)}"
 
 
 def _views(study: Study) -> str:

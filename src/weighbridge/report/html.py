@@ -11,6 +11,7 @@ from weighbridge.report import tables, words
 from weighbridge.report.findings import findings
 from weighbridge.report.svg import render_svg
 from weighbridge.study.result import Study
+from weighbridge.units.durations import length_words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -102,6 +103,7 @@ def _environment() -> Environment:
         quantity=words.quantity,
         spread=words.spread,
         payback_words=words.payback_words,
+        length_words=length_words,
         confidence_words=words.confidence_words,
         won=words.won,
         DECISIONS=words.DECISIONS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,8 @@ def open_profile(
         prices_file=_path(scenario.prices_file),
         by=(by,),
     )
-    return profile(ledger, options), ledger.digest
+    sources = tuple(sorted({manifest.source for manifest in ledger.manifests}))
+    return replace(profile(ledger, options), sources=sources), ledger.digest
 
 
 def _check_prices(scenario: Scenario, ledger: Ledger, book: PriceBook) -> None:

@@ -8,6 +8,7 @@ from weighbridge.planning.answers import Reason, Rerun, Verdict
 from weighbridge.study.result import Reproducibility, Study
 from weighbridge.study.scenario import Scenario
 from weighbridge.units import TOKENS_PER_MTOK
+from weighbridge.units.durations import length_words
 from weighbridge.usage.results import Profile
 
 WITHHELD = (
@@ -49,12 +50,13 @@ def too_short_study(
 
 def _verdict(profile: Profile, as_of: dt.date) -> Verdict:
     span = profile.span
-    length = _length(span.span_days)
+    length = length_words(span.span_days)
     headline = (
         f"Not enough evidence: the log covers {length}, and a month needs at least seven days. "
         "What it does tell stands below."
     )
-    keep = "a log of seven full days or more: keep the import running, then decide again"
+    going = "keep recording" if profile.sources == ("gateway",) else "keep the import running"
+    keep = f"a log of seven full days or more: {going}, then decide again"
     return Verdict(
         headline=headline,
         decision="not-enough-evidence",
@@ -98,10 +100,3 @@ def _reasons(profile: Profile) -> list[Reason]:
             )
             reasons.append(Reason("measured-peak", text, longer))
     return reasons
-
-
-def _length(days: float) -> str:
-    minutes = days * 24 * 60
-    if minutes < 120:
-        return f"{minutes:.0f} minutes"
-    return f"{days * 24:.0f} hours" if days < 2 else f"{days:.1f} days"

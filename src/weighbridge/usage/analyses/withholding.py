@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from weighbridge.units.durations import length_words
 from weighbridge.usage.analyses.clock import Span
 from weighbridge.usage.analyses.peaks import WINDOWS_S, has_mean
 from weighbridge.usage.analyses.sampling import DAYS_IN_WEEK, whole_days
@@ -31,15 +32,8 @@ def withheld(evidence: Evidence) -> tuple[Withheld, ...]:
     return (*_by_length(evidence), *_by_content(evidence))
 
 
-def _seen(span: Span) -> str:
-    if span.days >= 1:
-        return f"{span.days:.1f} days"
-    hours = span.days * 24
-    return f"{hours:.1f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"
-
-
 def _by_length(evidence: Evidence) -> Iterator[Withheld]:
-    seen = f"the log covers {_seen(evidence.span)}"
+    seen = f"the log covers {length_words(evidence.span.days)}"
     n_days = whole_days(evidence.span)
     if n_days < DAYS_IN_WEEK:
         yield Withheld("a month's volume and cost", seen, "7 days of log")
