@@ -189,6 +189,34 @@ def test_other_paths_pass_where_the_operator_allows_them_and_else_not(house, run
     run(main)
 
 
+def test_head_with_a_body_waits_for_no_body_and_leaves_the_target_in_service(
+    house, run, scripted
+) -> None:
+    async def main() -> None:
+        async def script(up, reader, writer) -> None:
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 10\r\n\r\n"
+            )
+
+        def change(document) -> None:
+            document["other_paths"] = {"/v1/x*": "up0"}
+            document["targets"]["up0"] |= {"url": up.url, "timeouts": {"stall_s": 0.3}}
+
+        async with scripted(script) as up, house(change) as h:
+            reader, writer = await asyncio.open_connection("127.0.0.1", h.port)
+            head = "HEAD /v1/xx HTTP/1.1\r\nhost: g\r\ncontent-length: 2\r\n"
+            for _ in range(6):  # the same head again may go another way
+                writer.write(f"{head}authorization: Bearer {h.key}\r\n\r\n{{}}".encode())
+                answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+                assert answer.startswith(b"HTTP/1.1 200")
+            writer.close()
+            await h.until(lambda: len(h.records()) == 6)
+            assert {record.status for record in h.records()} == {"ok"}
+            assert len(up.heads) == 6
+
+    run(main)
+
+
 def test_other_paths_keep_to_data_classes_budgets_and_limits(house, run, scripted) -> None:
     async def main() -> None:
         async def script(up, reader, writer) -> None:

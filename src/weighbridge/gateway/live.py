@@ -82,7 +82,7 @@ class Live:
     def send(self, x: Exchange, body: bytes) -> Attempt:
         """Send a request upstream; a head that was sent before is sent again as it was."""
         request, caller = x.request, x.caller
-        if request.head is None or not body:
+        if request.head is None or not body or request.method == b"HEAD":
             headers = self.headers_for(x)
             return self.pool.send(request.method, self.path_of(request), headers, body, x)
         prepared = caller.prepared.get(self.target.name)

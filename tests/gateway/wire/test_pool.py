@@ -256,6 +256,13 @@ async def test_an_answer_to_head_ends_at_its_head(script, pool):
     assert b"content-length" not in script.requests[0]
 
 
+@with_script(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+async def test_an_answer_to_head_ends_at_its_head_although_a_body_was_sent(script, pool):
+    events = await ask(pool, method=b"HEAD", body=b"{}")
+    assert events.heard == [200, "end"]
+    assert script.requests[0].endswith(b"content-length: 2\r\n\r\n{}")
+
+
 @with_script([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", Script.HANG])
 async def test_cancel_closes_the_connection_at_once(script, pool):
     events = Events()

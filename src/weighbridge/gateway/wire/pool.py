@@ -83,9 +83,10 @@ class UpstreamPool:
     ) -> UpstreamAttempt:
         """Send on a kept connection or a new one; events come after this has returned."""
         prepared = self.prepare(method, path, headers)
+        is_head_request = method == b"HEAD"
         if not body and method != b"POST":
-            return self._start(prepared + b"\r\n", b"", events, method == b"HEAD")
-        return self.send_prepared(prepared, body, events)
+            return self._start(prepared + b"\r\n", b"", events, is_head_request)
+        return self._start(_with_length(prepared, body), body, events, is_head_request)
 
     def prepare(self, method: bytes, path: bytes, headers: Headers) -> bytes:
         """A head that may be sent again and again, with bodies of other lengths."""
@@ -97,9 +98,8 @@ class UpstreamPool:
     def send_prepared(
         self, prepared: bytes, body: bytes, events: UpstreamEvents
     ) -> UpstreamAttempt:
-        """Send a body under a prepared head."""
-        head = b"%bcontent-length: %d\r\n\r\n" % (prepared, len(body))
-        return self._start(head, body, events, False)
+        """Send a body under a prepared head; never one of HEAD, whose answer has no body."""
+        return self._start(_with_length(prepared, body), body, events, False)
 
     def _start(
         self, head: bytes, body: bytes, events: UpstreamEvents, is_head_request: bool
@@ -227,3 +227,7 @@ class UpstreamPool:
         """The request that has waited longest bears the failure; others have their own."""
         if self._waiting:
             self._waiting.popleft().fail(fault, detail)
+
+
+def _with_length(prepared: bytes, body: bytes) -> bytes:
+    return b"%bcontent-length: %d\r\n\r\n" % (prepared, len(body))
