@@ -191,6 +191,11 @@ def admit(x: Exchange) -> Outcome:
     if type(route) is NoRoute:
         return Refusal(setup.status_of(route), route.reason, route.message)
     assert isinstance(route, Route)
+    if x.ask is not None and x.ask.stateful_id is not None:
+        home = setup.home_for(x, x.ask.stateful_id, route)
+        if isinstance(home, Refusal):
+            return home
+        route = Route(route.rule, (home,))  # what is reserved is at its price
     x.route = route
     return None if setup.admission is None else claim(x, facts, route)
 
@@ -246,14 +251,8 @@ def choose(x: Exchange) -> Outcome:
     """Which target first, by health and load? From here on the machine of calls decides."""
     setup, route = x.setup, x.route
     assert route is not None
-    ask = x.ask
-    targets, stays = route.targets, False
-    if ask is not None and ask.stateful_id is not None:
-        home = setup.home_for(x, ask.stateful_id, route)
-        if isinstance(home, Refusal):
-            return home
-        targets, stays = (home,), True
-    x.calls = Calls(setup.call_context, targets, x.arrived_s, stays, setup.is_repeatable(x))
+    stays = x.ask is not None and x.ask.stateful_id is not None
+    x.calls = Calls(setup.call_context, route.targets, x.arrived_s, stays, setup.is_repeatable(x))
     x.gateway.open(x)
     x.perform(x.calls.start(x.arrived_s))
     return None

@@ -135,7 +135,37 @@ class Setup:
         if not may_reach(x.data_class, target.name, self.policy):
             message = "The request's data class may not go where its earlier turns are stored."
             return Refusal(FORBIDDEN, "data_class", message)
+        if target not in route.targets and not self._may_continue(x, target.name):
+            message = "The key may not ask for the model where its earlier turns are stored."
+            return Refusal(FORBIDDEN, "model_not_allowed", message)
         return target
+
+    def _may_continue(self, x: Exchange, target: str) -> bool:
+        """Whether any model that the client may name leads to a target, now or at other hours."""
+        key, facts = x.key, x.facts
+        assert facts is not None
+        names = {name for rule in self.policy.rules for name in rule.match.models}
+        if key is None or not key.models:
+            names.add("")  # of no rule but those for all models
+        else:
+            names = {*key.models, *(name for name in names if _allows(key, name))}
+        return any(self._may_lead(x, model, target) for model in {facts.model, *names})
+
+    def _may_lead(self, x: Exchange, model: str, target: str) -> bool:
+        """Whether a rule that this model may come to has a target; features and sizes may vary."""
+        for rule in self.policy.rules:
+            match = rule.match
+            if match.models and not fits_any(match.models, model):
+                continue
+            if match.tenants and not fits_any(match.tenants, x.tenant):
+                continue
+            if not self._speaks(rule, x.dialect):
+                continue
+            if target in rule.fallback or any(one.target == target for one in rule.targets):
+                return True
+            if match == Match(tenants=match.tenants, models=match.models):
+                return False  # what stands below it is never asked for this model
+        return False
 
     def _target_of(self, path: str, x: Exchange) -> Target | None:
         stateful_id = stateful_id_in(x.request.path)

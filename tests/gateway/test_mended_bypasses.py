@@ -1,0 +1,73 @@
+"""Ways around the limits of a key or of a budget that were found once: each stays closed."""
+
+import json
+
+from weighbridge.gateway.key_store import KeyStore, KeyTerms
+
+ASK = {"model": "gpt-4o-mini", "input": "hi"}
+USAGE = {"input_tokens": 10, "output_tokens": 10}
+
+
+async def answered(writer, body: dict) -> None:
+    content = json.dumps(body).encode()
+    writer.write(
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+        % (len(content), content)
+    )
+
+
+def second_key(h, **terms) -> str:
+    """Another key of the tenant, in service."""
+    _, key = KeyStore(h.folder / "keys.json").create(KeyTerms(tenant="search", **terms), 0.0, "k2")
+    h.worker.reloader.reload()
+    return key
+
+
+def test_a_stored_response_does_not_lead_a_key_to_a_model_it_may_not_ask(
+    house, run, scripted
+) -> None:
+    async def script(up, reader, writer) -> None:
+        await answered(writer, {"id": "resp_big", "model": "gpt-5", "usage": USAGE})
+
+    async def main() -> None:
+        def change(document) -> None:
+            dear = {**document["targets"]["up0"], "url": up.url, "model": "gpt-5"}
+            document["targets"]["big"] = dear
+            document["models"]["large"] = "big"
+
+        async with scripted(script) as up, house(change) as h:
+            narrow = second_key(h, models=("gpt-4o-mini",))
+            assert (await h.ask({**ASK, "model": "large"}, "/v1/responses")).status == 200
+            body = {**ASK, "previous_response_id": "resp_big"}
+            answer = await h.ask(body, "/v1/responses", key=narrow)
+            assert (answer.status, answer.json["error"]["code"]) == (403, "model_not_allowed")
+            assert len(up.bodies) == 1
+            assert (await h.ask(body, "/v1/responses")).status == 200
+            assert json.loads(up.bodies[-1])["model"] == "gpt-5"
+
+    run(main)
+
+
+def test_what_follows_a_stored_response_reserves_the_price_of_its_home(
+    house, run, scripted
+) -> None:
+    async def script(up, reader, writer) -> None:
+        await answered(writer, {"id": "resp_big", "model": "gpt-5", "usage": USAGE})
+
+    async def main() -> None:
+        def change(document) -> None:
+            dear = {**document["targets"]["up0"], "url": up.url, "model": "gpt-5"}
+            document["targets"]["big"] = dear
+            document["models"]["large"] = "big"
+
+        async with scripted(script) as up, house(change, budgets=("0.05/month",)) as h:
+            large = {**ASK, "model": "large", "max_output_tokens": 100}
+            assert (await h.ask(large, "/v1/responses")).status == 200
+            body = {**ASK, "previous_response_id": "resp_big", "max_output_tokens": 20_000}
+            answer = await h.ask(
+                body, "/v1/responses"
+            )  # 0.2 USD there, 0.012 USD at the model named
+            assert answer.status in (402, 429)
+            assert len(up.bodies) == 1
+
+    run(main)
