@@ -14,6 +14,7 @@ from weighbridge.gateway.key_admin import Rotation
 from weighbridge.gateway.settings import Settings, SharedSettings
 from weighbridge.gateway.upkeep import Compactor
 from weighbridge.gateway.worker import ServeOptions, Worker
+from weighbridge.policy.faults import ManyFaultsError
 from weighbridge.units import InputError
 
 TARGETS = "clients: passthrough\ntargets: {a: {url: http://127.0.0.1:1/v1}}\nmodels: {m: a}\n"
@@ -152,3 +153,59 @@ def test_worker_tells_compaction_of_the_prices(tmp_path, run) -> None:
 def test_rotation_leaves_a_day_by_either_way() -> None:
     options = {one.name: one for one in keys.commands["rotate"].params}
     assert Rotation().grace_s == 24 * 3600 == options["grace_hours"].default * 3600
+
+
+FAULTY = """\
+http: {max_body_mib: many, idel_s: 3}
+clients: key
+limts: []
+spool: {on_failure: refuze}
+limits:
+  - {scope: tenant, requests_per_minute: 5}
+  - {scope: tennant, requests_per_minute: 5}
+  - {name: a}
+  - {scope: key}
+listen: 8080
+state: s3cret
+targets: {a: {url: http://127.0.0.1:1/v1, dialekt: openai}}
+models: {m: b}
+"""
+
+
+def test_every_fault_of_a_file_is_told_at_once_by_line(tmp_path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(FAULTY)
+    with pytest.raises(ManyFaultsError) as told:
+        read_config(path)
+    lines = str(told.value).replace(f"{path}, ", "").splitlines()
+    assert [line for line in lines if not line.startswith("  mend")] == [
+        "line 1: http.max_body_mib: expected `int`, got `str`",
+        "line 1: http.idel_s: is not a key that is known",
+        "line 2: clients: is 'key'",
+        "line 3: limts: is not a key that is known",
+        "line 4: spool.on_failure: is 'refuze'",
+        "line 7: limits[1].scope: is 'tennant'",
+        "line 8: limits[2].scope: is missing",
+        "line 10: listen: expected `str`, got `int`",
+        "line 11: state: names no place that is known",
+        "line 12: targets.a.dialekt: is not a field",
+        "line 13: models.m.targets: 'b' is no target",
+    ]
+    mends = [line for line in lines if line.startswith("  mend")]
+    assert mends[:6] == [
+        "  mend: give a whole number",
+        "  mend: did you mean `idle_s`?",
+        "  mend: did you mean `keys`? write one of keys, passthrough",
+        "  mend: did you mean `limits`?",
+        "  mend: did you mean `refuse`? write one of serve, refuse",
+        "  mend: did you mean `tenant`? write one of key, tenant, feature, model",
+    ]
+
+
+def test_a_limit_of_nothing_is_told_with_its_line(tmp_path) -> None:
+    path = written(
+        tmp_path, "limits:\n  - {scope: key}\nbudgets:\n  - {scope: key, usd: 0, period: day}\n"
+    )
+    with pytest.raises(ManyFaultsError, match=r"line 2: limits\[0\]: limits nothing") as told:
+        read_config(path)
+    assert "line 4: budgets[0].usd: is 0" in str(told.value)

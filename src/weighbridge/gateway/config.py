@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
 from weighbridge.gateway.admission import Budget, Limit
 from weighbridge.gateway.settings import Settings
+from weighbridge.gateway.settings_reading import read_settings
 from weighbridge.policy.document import load_yaml
-from weighbridge.policy.reading import read_policy
+from weighbridge.policy.faults import Faults
+from weighbridge.policy.reading import POLICY_KEYS, read_policy
 from weighbridge.policy.types import Policy
 from weighbridge.units import InputError
 
-POLICY_KEYS = ("targets", "models", "rules", "data_classes")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 STATES = ("auto", "memory")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
@@ -55,26 +58,50 @@ def read_config(path: Path) -> Config:
     Raises
     ------
     InputError
-        Naming the file, the key, what is wrong and the mend.
+        Naming the file, the line, the key, what is wrong and the mend; several faults together.
     """
     document, lines = load_yaml(path)
     where = str(path)
+    faults = Faults(where, lines)
     own = {key: value for key, value in document.items() if key not in POLICY_KEYS}
-    settings = _settings(own, where)
-    policy = read_policy(document, where, lines)
-    for field, text in (("listen", settings.listen), ("admin.listen", settings.admin.listen)):
-        host_and_port(text, where, field)
-    check_admin_port(settings, where)
-    check_state(settings.state, where)
-    _check_paths(settings, policy, where)
-    _check_credentials(settings, policy, where)
+    settings = read_settings(own, faults)
+    limits = [_gathered(faults, _limit, *each, where) for each in _counted(settings.limits)]
+    budgets = [_gathered(faults, _budget, *each, where) for each in _counted(settings.budgets)]
+    _gathered(faults, host_and_port, settings.listen, where, "listen")
+    _gathered(faults, check_admin_port, settings, where)
+    _gathered(faults, check_state, settings.state, where)
+    try:
+        policy = read_policy(document, where, lines)
+        _gathered(faults, _check_paths, settings, policy, where)
+        if settings.clients == own.get("clients", settings.clients):  # else it is a fault already
+            _gathered(faults, _check_credentials, settings, policy, where)
+    except InputError as fault:
+        faults.add_error(fault)
+        faults.raise_any()
+        raise
+    faults.raise_any()
     return Config(
         path=path.resolve(),
         settings=settings,
         policy=policy,
-        limits=tuple(_limit(words, index, where) for index, words in enumerate(settings.limits)),
-        budgets=tuple(_budget(words, index, where) for index, words in enumerate(settings.budgets)),
+        limits=tuple(each for each in limits if each is not None),
+        budgets=tuple(each for each in budgets if each is not None),
     )
+
+
+def _gathered(
+    faults: Faults, read: Callable[_P, _T], *given: _P.args, **named: _P.kwargs
+) -> _T | None:
+    """What a reader answers; its fault is noted with its line, so that the next one can be told."""
+    try:
+        return read(*given, **named)
+    except InputError as fault:
+        faults.add(fault.field, fault.problem, fault.mend)
+        return None
+
+
+def _counted(words: Iterable[_T]) -> Iterable[tuple[_T, int]]:
+    return ((each, index) for index, each in enumerate(words))
 
 
 def with_addresses(config: Config, listen: str | None, admin_listen: str | None) -> Config:
@@ -130,47 +157,6 @@ def check_state(words: str, where: str) -> None:
     if ":" in told or re.search(r"[?&]password=", rest):
         mend = "write env:NAME, and put the whole address into that variable"
         raise InputError(where, "state", "holds a password", mend)
-
-
-def _settings(document: dict[str, Any], where: str) -> Settings:
-    try:
-        return msgspec.convert(document, Settings)
-    except msgspec.ValidationError as error:
-        raise _told(str(error), where) from None
-
-
-def _told(message: str, where: str) -> InputError:
-    """A message of msgspec as one of ours: "… - at `$.spool.path`" names the field."""
-    problem, _, place = message.partition(" - at `$")
-    field = place.rstrip("`").lstrip(".").replace("[...]", "")
-    unknown = re.search(r"unknown field `(.+)`", problem)
-    if unknown is None:
-        return InputError(where, field, problem[0].lower() + problem[1:], "see configuration.md")
-    name = unknown.group(1)
-    known = [*_known_names(field), *(() if field else POLICY_KEYS)]
-    near = difflib.get_close_matches(name, known, n=1)
-    mend = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
-    full = f"{field}.{name}" if field else name
-    return InputError(where, full, "is not a key that is known", mend)
-
-
-def _known_names(field: str) -> tuple[str, ...]:
-    kind: Any = Settings
-    for part in re.sub(r"\[\d*\]", "", field).split("."):
-        if not part:
-            continue
-        annotation = next((f.type for f in msgspec.structs.fields(kind) if f.name == part), None)
-        kind = _struct_in(annotation)
-        if kind is None:
-            return ()
-    return tuple(f.name for f in msgspec.structs.fields(kind))
-
-
-def _struct_in(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
-        return annotation
-    inner = [_struct_in(part) for part in getattr(annotation, "__args__", ())]
-    return next((kind for kind in inner if kind is not None), None)
 
 
 def _check_paths(settings: Settings, policy: Policy, where: str) -> None:
