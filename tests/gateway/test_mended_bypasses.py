@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from weighbridge.gateway.key_store import KeyStore, KeyTerms
 
 ASK = {"model": "gpt-4o-mini", "input": "hi"}
@@ -69,5 +71,43 @@ def test_what_follows_a_stored_response_reserves_the_price_of_its_home(
             )  # 0.2 USD there, 0.012 USD at the model named
             assert answer.status in (402, 429)
             assert len(up.bodies) == 1
+
+    run(main)
+
+
+FORM = b'--B\r\ncontent-disposition: form-data; name="model"\r\n\r\nsecret\r\n--B--\r\n'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        FORM,
+        b'\xef\xbb\xbf{"model":"secret"}',
+        b'{"Model":"secret"}',
+        b'[{"model":"secret"}]',
+        b'{"model":"secret"}',
+        b'{"model":"gpt-4o-mini","model":"secret"}',
+        b" ",
+    ],
+)
+def test_a_body_whose_model_is_not_read_does_not_pass_for_a_key_with_models(
+    house, run, scripted, body
+) -> None:
+    async def script(up, reader, writer) -> None:
+        await answered(writer, {"text": "x"})
+
+    async def main() -> None:
+        def change(document) -> None:
+            document["targets"]["up0"]["url"] = up.url
+            document["other_paths"] = {"/v1/rerank": "up0"}
+
+        async with scripted(script) as up, house(change, models=("gpt-4o-mini",)) as h:
+            answer = await h.ask(body, "/v1/rerank")
+            assert (answer.status, answer.json["error"]["code"]) == (403, "model_not_allowed")
+            assert not up.bodies
+            both = b'{"model":"gpt-4o-mini","Model":"secret","query":"q"}'
+            assert (await h.ask(both, "/v1/rerank")).status == 200
+            assert up.bodies == [b'{"model":"gpt-4o-mini","query":"q"}']
+            assert (await h.ask(b"", "/v1/rerank", method="GET")).status == 200
 
     run(main)

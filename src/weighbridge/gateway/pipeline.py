@@ -18,6 +18,7 @@ from weighbridge.gateway.dialects.asking import read_ask
 from weighbridge.gateway.dialects.endpoints import dialect_of, endpoint_of
 from weighbridge.gateway.dialects.naming import Labels, names_from_headers
 from weighbridge.gateway.dialects.prompts import prompt_parts
+from weighbridge.gateway.dialects.rewriting import rewrite
 from weighbridge.gateway.headers import presented_key
 from weighbridge.gateway.keys import model_refusal
 from weighbridge.policy.matching import tighten
@@ -47,6 +48,12 @@ FALLBACKS = Refusal(
     "fallback_not_allowed",
     "`models` and `route` would let the provider answer with another model than was allowed here. "
     "Leave them out, and name one `model`.",
+)
+UNREAD_MODEL = Refusal(
+    403,
+    "model_not_allowed",
+    "This key may ask for some models only, so that what it sends here has to be a JSON object "
+    "with a `model`; no other body is passed on.",
 )
 UNRECORDED = Refusal(
     503, "not_recorded", "Requests cannot be written down just now, so none is served.", 5.0
@@ -181,12 +188,9 @@ def admit(x: Exchange) -> Outcome:
         return UNRECORDED
     if facts is None:
         return admit_other(x)
-    if x.key is not None and x.key.models:
-        refusal = model_refusal(x.key, facts.model)
-        if refusal is not None:
-            return refusal
-    if x.ask is not None and x.ask.names_fallbacks and holds_models(x):
-        return FALLBACKS
+    refusal = withheld(x, facts.model)
+    if refusal is not None:
+        return refusal
     route = setup.matcher.route(facts, x.gateway.random())
     if type(route) is NoRoute:
         return Refusal(setup.status_of(route), route.reason, route.message)
@@ -198,6 +202,15 @@ def admit(x: Exchange) -> Outcome:
         route = Route(route.rule, (home,))  # what is reserved is at its price
     x.route = route
     return None if setup.admission is None else claim(x, facts, route)
+
+
+def withheld(x: Exchange, model: str) -> Refusal | None:
+    """Why the key, or the way in which it asks, keeps a model from it."""
+    if x.key is not None and x.key.models:
+        refusal = model_refusal(x.key, model)
+        if refusal is not None:
+            return refusal
+    return FALLBACKS if x.ask is not None and x.ask.names_fallbacks and holds_models(x) else None
 
 
 def holds_models(x: Exchange) -> bool:
@@ -212,10 +225,14 @@ def admit_other(x: Exchange) -> Outcome:
     if holds_models(x):
         try:
             ask = read_ask("other", x.request.body)
+            body = rewrite(ask, x.request.body, None, add_usage=False)
         except AskError as error:
             return Refusal(400, "invalid_request", str(error))
+        x.request.body = body
         model = ask.model
-        refusal = model_refusal(key, model) if key is not None and model else None
+        refusal = None
+        if key is not None and key.models and body:
+            refusal = model_refusal(key, model) if model else UNREAD_MODEL
         if refusal is None and ask.names_fallbacks:
             refusal = FALLBACKS
         if refusal is not None:
