@@ -561,8 +561,11 @@ class Exchange:
         self.leave("client_left", may_drain=self.live is not None and self.live.drains)
 
     def cut_off(self) -> None:
-        """The gateway ends before the answer does."""
-        self.leave("gateway_draining", may_drain=False)
+        """The gateway ends before the answer does, whether or not its client still waits."""
+        if not self.client_gone:
+            self.leave("gateway_draining", may_drain=False)
+        elif self.phase not in (ENDED, OVER):
+            self.abandon("gateway_draining")
 
     def leave(self, error_type: str, *, may_drain: bool) -> None:
         """Go on without the client, or end; `error_type` says whose doing it was."""
@@ -572,15 +575,20 @@ class Exchange:
         self.told = CLIENT_LEFT
         if self.phase == ENDED:  # the answer is whole: it is written down as such in a moment
             return
+        attempt = self.attempt
+        if attempt is not None and may_drain and attempt.is_sent and not self.recorded:
+            self.paused = False
+            attempt.resume()
+            if self.calls is not None:
+                self.calls.is_forsaken = True
+            return
+        self.abandon(error_type)
+
+    def abandon(self, error_type: str) -> None:
+        """Ask for no more of the answer; what was used so far is written down."""
         attempt, live = self.attempt, self.live
         is_sent = attempt is not None and attempt.is_sent
         if attempt is not None:
-            if may_drain and is_sent and not self.recorded:
-                self.paused = False
-                attempt.resume()
-                if self.calls is not None:
-                    self.calls.is_forsaken = True
-                return
             attempt.cancel()
             self.attempt = None
         if self.phase == QUEUED and self.ticket is not None and live is not None and live.gate:

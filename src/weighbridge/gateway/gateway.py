@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from weighbridge.gateway.metrics import Metrics
 
 TICK_S = 0.05
+WIND_UP_S = 0.02  # how often it is looked whether all is over
 STAGES = (Exchange.read_whole, Exchange.finish_whole, Exchange.pass_on)
 JSON = (b"content-type", b"application/json")
 
@@ -133,6 +134,17 @@ class Gateway:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def wind_up(self, left_s: float) -> None:
+        """Let what is drained for clients that left end in so long; cut off the rest."""
+        end_s = self.now() + left_s
+        self._outbox.flush()
+        while self.active and self.now() < end_s:
+            await asyncio.sleep(WIND_UP_S)
+        self._outbox.flush()  # what is whole by now is written down as such
+        for x in tuple(self.active):
+            x.cut_off()
+        self._outbox.flush()
 
     def open(self, x: Exchange) -> None:
         """An exchange goes upstream."""

@@ -392,7 +392,9 @@ class Worker:
         """Drain, write down what is left, let go; returns how many clients were cut off."""
         assert self.server is not None
         self.admin.is_ready = False
+        end_s = time.monotonic() + self.config.settings.drain_s
         n_cut = await self.server.drain(self.config.settings.drain_s)
+        await self.gateway.wind_up(end_s - time.monotonic())
         self.gateway.stop()
         self.reloader.stop()
         self.watcher.stop()
