@@ -69,6 +69,10 @@ def test_failures_are_listed_by_kind(provider: ProviderProcess, tmp_path: Path) 
     done = CliRunner().invoke(weighbridge, _traffic(provider, tmp_path / "run.jsonl", *more))
     provider.clear_faults()
     assert "failed: http_503" in done.output
+    assert done.exit_code == 1
+    assert "none of 5 requests succeeded: http_503 (5)" in done.stderr
+    lines = (tmp_path / "run.jsonl").read_text().splitlines()
+    assert {json.loads(line)["model"] for line in lines} == {"gpt-4o"}
 
 
 def test_one_source_must_be_named(provider: ProviderProcess, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import click
 from weighbridge.units import InputError
 
 if TYPE_CHECKING:
+    from weighbridge.rehearsal.replay import Tally
     from weighbridge.rehearsal.replay_rows import Row
 
 HOURS_OF_MIX = 168  # a week, where neither --duration nor --limit says less
@@ -150,7 +151,7 @@ def traffic(**given: Any) -> None:
     """Send traffic again, open loop: requests leave when the source says, answers or not.
 
     Prompts are words of the rows' lengths; equal templates get equal system prompts. Ctrl-C keeps
-    what was measured.
+    what was measured. Exits 1 where no request succeeded.
     """
     from weighbridge.cli.rehearse_screen import Bar, show
     from weighbridge.rehearsal.replay_prompt import PromptSettings
@@ -181,6 +182,16 @@ def traffic(**given: Any) -> None:
     show(tally, was_cut)
     if was_cut:
         sys.exit(INTERRUPTED_EXIT_CODE)
+    if not tally.n_ok:
+        click.echo(_nothing_good(tally, given["out"]), err=True)
+        sys.exit(1)
+
+
+def _nothing_good(tally: Tally, out: Path) -> str:
+    if not tally.n_scheduled:
+        return "nothing was sent: the source holds no requests for this stretch"
+    kinds = ", ".join(f"{kind} ({n:,})" for kind, n in tally.errors.most_common())
+    return f"none of {tally.n_scheduled:,} requests succeeded: {kinds}; see {out}"
 
 
 def _source(given: dict[str, Any], until_s: float | None) -> Iterator[Row]:

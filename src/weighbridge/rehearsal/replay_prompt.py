@@ -70,6 +70,10 @@ class PromptMaker:
         self._settings = settings
         self._words = Words(settings.seed)
 
+    def model(self, row: Row) -> str:
+        """The model that is asked for."""
+        return self._settings.model or row.model
+
     def call(self, row: Row, number: int, key: str | None) -> Call:
         """The request of a row; `number` makes its words its own."""
         settings = self._settings
@@ -78,7 +82,7 @@ class PromptMaker:
             settings.api == "auto" and settings.model is None and row.provider == "anthropic"
         )
         body: dict[str, Any] = {
-            "model": settings.model or row.model,
+            "model": self.model(row),
             "max_tokens": max(row.output_tokens, 1),
         }
         streamed = self._is_streamed(row, number)

@@ -105,7 +105,7 @@ class _Sender:
     async def send(self, row: Row, outcome: Outcome, start_s: float) -> None:
         key = self._keys.get(row.tenant, self._keys.get(None))
         call = self._maker.call(row, outcome.number, key)
-        outcome.streamed = call.streamed
+        outcome.streamed, outcome.model = call.streamed, self._maker.model(row)
 
         def note(instant_s: float) -> None:
             if outcome.sent_s is None:
