@@ -2,6 +2,8 @@
 
 import pytest
 
+from weighbridge.gateway import meter
+
 
 def json_answer(body: bytes) -> bytes:
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
@@ -42,5 +44,33 @@ def test_a_path_that_tells_neither_tokens_nor_a_model_costs_nothing_and_is_price
         record = await record_of(house, scripted, answer, method, body, **target)
         assert record.price_state == state
         assert record.list_cost_pico_usd == (0 if state == "priced" else None)
+
+    run(main)
+
+
+@pytest.mark.parametrize("is_too_much", [False, True])
+def test_a_cost_that_no_row_can_hold_is_unpriced_and_charges_nobody(
+    house, run, scripted, monkeypatch, tmp_path, is_too_much
+) -> None:
+    billed = 10**9 * (150_000 + 600_000)
+    monkeypatch.setattr(meter, "MOST_PICO_USD", billed - is_too_much)
+    counts = b'{"usage": {"prompt_tokens": 1000000000, "completion_tokens": 1000000000}}'
+
+    async def main() -> None:
+        async def script(up, reader, writer) -> None:
+            writer.write(json_answer(counts))
+
+        async with scripted(script) as up:
+
+            def change(document) -> None:
+                document["targets"]["up0"]["url"] = up.url
+                document["state"] = f"file:{tmp_path / 'bank'}"
+
+            async with house(change, budgets=("100/month",)) as h:
+                assert (await h.ask()).status == 200
+                record = await h.one_record()
+                assert record.price_state == ("unpriced" if is_too_much else "priced")
+                assert record.list_cost_pico_usd == (None if is_too_much else billed)
+                assert (await h.ask()).status == (200 if is_too_much else 429)
 
     run(main)

@@ -25,6 +25,7 @@ TRUSTED_AFTER_S = 1.0  # a spool that lost a line has to work for so long
 NO_FACTS = Facts("openai", "")
 NO_TOKENS_ENDPOINTS = ("count_tokens", "models")
 UNREAD_ENDPOINTS = ("other", "models")
+MOST_PICO_USD = 10**18 - 1  # what a row of the ledger can hold: 999,999.999999999999 USD
 ANSWER_BYTES_PER_TOKEN = 8  # a JSON answer whose usage is missing: about half of it is text
 
 
@@ -294,9 +295,12 @@ def _price(line: RequestLine, x: Exchange, live: Live, usage: TokenUsage) -> int
     if cost is None and not _costs_nothing(line, x):
         line.price_state = "unpriced"
         return lost
-    cost = cost or 0
-    line.list_cost_pico_usd = cost + lost
-    return cost + lost
+    cost = (cost or 0) + lost
+    if cost > MOST_PICO_USD:  # no such answer was ever given: the upstream counts wrongly
+        line.price_state = "unpriced"
+        return lost
+    line.list_cost_pico_usd = cost
+    return cost
 
 
 def _costs_nothing(line: RequestLine, x: Exchange) -> bool:

@@ -127,6 +127,7 @@ def test_anthropic_tier_stands_in_its_usage() -> None:
         ({"prompt_tokens": -5, "completion_tokens": 1}, "prompt_tokens is -5"),
         ({"prompt_tokens": 5, "completion_tokens": 1.5}, "completion_tokens is 1.5"),
         ({"prompt_tokens": 5, "completion_tokens": 10**20}, f"completion_tokens is {10**20}"),
+        ({"prompt_tokens": 10**9 + 1}, f"prompt_tokens is {10**9 + 1}"),
         (
             {
                 "prompt_tokens": 5,

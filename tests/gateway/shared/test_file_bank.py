@@ -398,3 +398,13 @@ def test_a_budget_that_turns_hard_by_reload_knows_what_was_spent(make: Make) -> 
     gate.tick(0.0, AT)
     gate.reconfigure([], [Budget("tenant", "acme", "0.1", "day", "hard")])
     assert len(grants([gate], 10)) == 2
+
+
+def test_spend_past_what_a_word_holds_stays_there_and_refuses(make: Make) -> None:
+    gate = make(0, Budget("tenant", "acme", "9000000", "day"))
+    most_usd = 999_999
+    for _ in range(12):
+        for grant in grants([gate], 1):
+            grant.settle(10, most_usd * USD, 0.0, AT)
+    gate.tick(0.0, AT)
+    assert not grants([gate], 1)

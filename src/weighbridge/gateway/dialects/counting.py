@@ -12,7 +12,7 @@ from msgspec import Struct
 from weighbridge.gateway.dialects.ask import Endpoint, TokenUsage
 
 Count = int | float | None
-MAX_TOKENS = 10**12  # beyond it a count is noise, and would not fit the ledger
+MAX_TOKENS = 10**9  # beyond it a count is noise, and its cost would not fit the ledger
 
 
 class _Details(Struct):

@@ -23,6 +23,7 @@ MAX_WORKERS = 32
 N_CELLS = 8192
 _MAGIC = 0x31_6B_6E_61_62_42_57  # "WBbank1"
 _WORD = 8  # bytes
+_MOST = 2**63 - 1  # that a word holds: spend stays there, and a budget past it refuses anyhow
 _HEAD = 64  # words: magic, cells, workers, then the process id of each worker
 _PIDS = 8
 # Words of a cell before those of its workers.
@@ -112,7 +113,7 @@ class FileBank:
                 self.n_without_room += 1
                 return
         words, held = self._words, place + _OWN + (self._worker or 0)
-        words[held + MAX_WORKERS] += amount
+        words[held + MAX_WORKERS] = min(words[held + MAX_WORKERS] + amount, _MOST)
         rest = words[held] - amount
         words[held] = rest if rest > 0 else 0
 
@@ -179,18 +180,18 @@ class FileBank:
     def _serve_pool(self, place: int, draw: Draw) -> Answer:
         words, own = self._words, place + _OWN
         mine = own + (self._worker or 0)
-        words[mine] = draw.keep
+        words[mine] = min(draw.keep, _MOST)
         held = sum(words[own : own + MAX_WORKERS])
         total = self._total(place)
         if total < draw.floor:
-            words[place + _BASE] += draw.floor - total
+            words[place + _BASE] = min(words[place + _BASE] + draw.floor - total, _MOST)
             total = draw.floor
         free = draw.capacity - total - held
         if free < draw.want and self._forget_dead():
             held = sum(words[own : own + MAX_WORKERS])
             free = draw.capacity - total - held
         granted = _grant(draw, free)
-        words[mine] = draw.keep + granted
+        words[mine] = min(draw.keep + granted, _MOST)
         told_from = words[place + _TOLD]
         told_to = told_from
         if draw.kind == MONEY:
@@ -281,7 +282,7 @@ class FileBank:
             if words[held]:
                 words[held] = 0
             if spent := words[held + MAX_WORKERS]:
-                words[place + _BASE] += spent
+                words[place + _BASE] = min(words[place + _BASE] + spent, _MOST)
                 words[held + MAX_WORKERS] = 0
         words[_PIDS + worker] = 0
 
