@@ -31,6 +31,7 @@ def run(*words: str | Path) -> Result:
 def written(folder: Path, text: str) -> Path:
     path = folder / "gateway.yaml"
     path.write_text(text)
+    (folder / "keys.json").write_text('{"format": 1, "revision": 1}')
     return path
 
 
@@ -53,6 +54,19 @@ def test_check_shows_targets_rules_classes_and_notes(
         ", 2 notes",
     ):
         assert part in result.output, part
+
+
+def test_check_breaks_no_address_and_no_variable_however_long_they_are(tmp_path: Path) -> None:
+    address = (
+        "https://my-resource-of-a-long-name.openai.azure.com/openai/deployments/gpt-4o-mini-eu"
+    )
+    variable = "AZURE_OPENAI_API_KEY_OF_THE_EUROPEAN_SUBSCRIPTION"
+    text = GOOD.replace("https://api.openai.com/v1", address).replace("GPT_KEY_OF_TESTS", variable)
+    result = run("check", written(tmp_path, text))
+    assert result.exit_code == 0, result.output
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    for line in (f"address {address}", f"credential env:{variable}", "cost 2 x h100, $2.1/h each"):
+        assert line in lines
 
 
 def test_check_of_a_bad_file_exits_two_with_every_fault(tmp_path: Path) -> None:
@@ -80,6 +94,8 @@ def test_converted_configuration_passes_the_check(tmp_path: Path) -> None:
     assert "model_list[5].litellm_params.model" in result.stderr
     assert "LITERAL-SECRET" not in out.read_text() + result.output
     assert "&id" not in out.read_text()
+    assert run("check", out).exit_code == 2  # serve asks for a key of the gateway's own, too
+    (tmp_path / "keys.json").write_text('{"format": 1, "revision": 1}')
     checked = run("check", out)
     assert checked.exit_code == 0, checked.output
 
@@ -103,3 +119,33 @@ def test_conversion_of_something_else_exits_two(tmp_path: Path, text: str) -> No
     result = run("from-litellm", written(tmp_path, text))
     assert result.exit_code == 2
     assert "model_list" in result.stderr
+
+
+def test_check_refuses_what_serve_would_not_start_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ADMIN_KEY_OF_TESTS", raising=False)
+    more = (
+        "admin: {key: env:ADMIN_KEY_OF_TESTS}\nprices: prices.yaml\n"
+        "tls: {cert_file: none.pem, key_file: none.pem}\n"
+    )
+    path = written(tmp_path, GOOD + more)
+    (tmp_path / "keys.json").unlink()
+    result = run("check", path)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    for part in (
+        f"mend: run: weighbridge keys create {tmp_path}/keys.json --tenant NAME",
+        "admin.key: environment variable ADMIN_KEY_OF_TESTS is not set",
+        "prices.yaml",
+        "tls: cannot be read",
+    ):
+        assert part in result.stderr, part
+
+
+def test_check_refuses_a_broken_key_file(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD)
+    (tmp_path / "keys.json").write_text("{")
+    result = run("check", path)
+    assert result.exit_code == 2
+    assert "keys.json: is no JSON" in result.stderr

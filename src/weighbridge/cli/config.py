@@ -24,12 +24,16 @@ def config() -> None:
 def check(file: Path) -> None:
     """Read FILE as the gateway would, and say what is wrong or probably not meant.
 
-    Exits 0 where the gateway would start with it (notes may remain), 2 where it would not.
+    The keys, secrets, prices and certificates that FILE names are looked at too. Exits 0 where the
+    gateway would start with it (notes may remain), 2 where it would not. A variable that a target
+    names and that is not set here is a note: set it where the gateway runs.
     """
     from weighbridge.cli.policy_screen import show_policy
     from weighbridge.gateway.config import read_config
+    from weighbridge.gateway.outside import check_outside
 
     read = read_config(file)
+    check_outside(read, os.environ)
     prices = None if read.settings.prices is None else read.place(read.settings.prices)
     notes = _notes(read.policy, prices)
     show_policy(read.policy, notes)

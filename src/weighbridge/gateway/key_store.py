@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import secrets
+import shlex
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
@@ -152,7 +153,8 @@ class KeyStore:
         except FileNotFoundError:
             if missing_is_empty:
                 return _File(FORMAT, 0)
-            raise self._fault("", "there is no such file", "run: weighbridge keys create") from None
+            mend = f"run: weighbridge keys create {shlex.quote(str(self.path))} --tenant NAME"
+            raise self._fault("", "there is no such file", mend) from None
         except OSError as error:
             raise self._fault("", f"cannot be read: {error.strerror}", "mend that") from error
         try:
@@ -218,7 +220,8 @@ class KeyStore:
         for place, key in enumerate(held.keys):
             if key.id == key_id:
                 return place
-        raise self._fault("", f"holds no key {key_id!r}", "see: weighbridge keys list")
+        mend = f"see: weighbridge keys list {shlex.quote(str(self.path))}"
+        raise self._fault("", f"holds no key {key_id!r}", mend)
 
     def _fault(self, field: str, problem: str, mend: str) -> InputError:
         return InputError(str(self.path), field, problem, mend)
