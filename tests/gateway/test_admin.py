@@ -143,7 +143,7 @@ def test_a_key_is_made_shown_once_used_rotated_and_revoked(house, run) -> None:
         ("/keys", {"tenant": "x", "id": "../../etc"}, 422),
         ("/keys", {"tenant": "x", "id": "k1"}, 422),
         ("/keys", b"\xff\xfe", 422),
-        ("/keys/k9/revoke", b"", 422),
+        ("/keys/k9/revoke", b"", 404),
         ("/keys/k1/rotate", {"grace_s": -1}, 422),
         ("/keys/..%2fk1/revoke", b"", 404),
         ("/keys/k1/burn", b"", 404),
@@ -275,5 +275,31 @@ def test_keys_of_a_gateway_that_has_no_key_file_are_told_to_be_missing(house, ru
     async def main() -> None:
         async with house(change) as h:
             assert (await h.admin("/keys")).status == 404
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/keys", {"tenant": "x", "modles": []}, "modles: is not a field; did you mean `models`?"),
+        ("/keys", {}, "tenant: is missing"),
+        ("/keys", {"tenant": "x", "priority": "high"}, "priority: expected `int`, got `str`"),
+        ("/keys", {"tenant": ""}, "tenant: is empty; name whose key this is"),
+        ("/keys", {"tenant": "x", "budgets": ["5/day", "5"]}, "budgets[1]: '5' cannot be read; "),
+        ("/keys", {"tenant": "x", "expires_at": 1.0}, "expires_at: has passed already"),
+        ("/keys/NOPE/revoke", b"", "no key NOPE"),
+        ("/keys/nope/rotate", b"", "no key nope"),
+        ("/keys/k1/rotate", {"grace": 1}, "grace: is not a field; did you mean `grace_s`?"),
+        ("/keys", b"{", "the body is no JSON"),
+    ],
+)
+def test_a_refusal_names_the_field_and_no_path_of_the_server(house, run, path, body, told) -> None:
+    async def main() -> None:
+        async with house() as h:
+            error = (await h.admin(path, "POST", body)).json["error"]
+            assert error.startswith(told)
+            assert str(h.folder) not in error
+            assert "--" not in error
 
     run(main)

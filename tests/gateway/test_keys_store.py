@@ -164,3 +164,16 @@ def test_a_digest_that_stands_twice_is_refused(store: KeyStore) -> None:
 def test_a_budget_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="--budget"):
         parse_budget(text)
+
+
+def test_a_key_that_would_never_open_is_not_made(store: KeyStore) -> None:
+    for expires_at in (AT, AT - 1.0, float("nan")):
+        with pytest.raises(InputError, match="expires_at: has passed already"):
+            store.create(KeyTerms(tenant="acme", expires_at=expires_at), AT)
+    assert not store.path.exists()
+
+
+def test_a_missing_file_is_mended_by_the_whole_command(store: KeyStore) -> None:
+    with pytest.raises(InputError) as told:
+        store.load()
+    assert told.value.mend == f"run: weighbridge keys create {store.path} --tenant NAME"

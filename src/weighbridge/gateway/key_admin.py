@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from weighbridge.gateway.key_store import KeyStore, KeyTerms, StoredKey, parse_budget
+from weighbridge.gateway.key_store import (
+    KeyStore,
+    KeyTerms,
+    StoredKey,
+    UnknownKeyError,
+    parse_budget,
+)
 from weighbridge.gateway.wire.messages import Headers
+from weighbridge.policy.faults import nearest
 from weighbridge.units import InputError
 
 if TYPE_CHECKING:
     from weighbridge.gateway.worker import Worker
 
 JSON: Headers = [(b"content-type", b"application/json")]
-_PATH = re.compile(rb"/keys(?:/([a-z0-9_]{1,40})/(rotate|revoke))?")
+_PATH = re.compile(rb"/keys(?:/([^/]{1,80})/(rotate|revoke))?")
 
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,8 +70,11 @@ class KeyAdmin:
             return _told(404, {"error": "POST /keys, /keys/ID/rotate or /keys/ID/revoke"})
         try:
             answer = self._done(match, body or b"{}")
+        except UnknownKeyError:
+            return _told(404, {"error": f"no key {match.group(1).decode('ascii', 'replace')}"})
         except (InputError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            return _told(422, {"error": str(error)})
+            asked = NewKey if match.group(1) is None else Rotation
+            return _told(422, {"error": _in_request(error, asked)})
         except OSError as error:
             return _told(500, {"error": f"the key file cannot be written: {error.strerror}"})
         problem = self._worker.reloader.reload()
@@ -78,7 +88,7 @@ class KeyAdmin:
             asked = msgspec.json.decode(body, type=NewKey)
             key, text = store.create(_terms(asked), now, asked.id)
             return {**_row(key), "key": text}
-        key_id = match.group(1).decode()
+        key_id = match.group(1).decode("ascii", "replace")
         if match.group(2) == b"revoke":
             return _row(store.revoke(key_id))
         key, text = store.rotate(key_id, msgspec.json.decode(body, type=Rotation).grace_s, now)
@@ -92,12 +102,40 @@ def _terms(asked: NewKey) -> KeyTerms:
         requests_per_minute=asked.requests_per_minute,
         tokens_per_minute=asked.tokens_per_minute,
         concurrency=asked.concurrency,
-        budgets=tuple(parse_budget(text) for text in asked.budgets),
+        budgets=tuple(
+            parse_budget(text, "POST /keys", f"budgets[{index}]")
+            for index, text in enumerate(asked.budgets)
+        ),
         expires_at=asked.expires_at,
         tags=asked.tags,
         data_class=asked.data_class,
         priority=asked.priority,
     )
+
+
+def _in_request(error: Exception, asked: type[msgspec.Struct]) -> str:
+    """A fault by its JSON field; where the file of the keys lies is not for callers."""
+    if isinstance(error, msgspec.ValidationError):
+        return _named(str(error), asked)
+    if not isinstance(error, InputError):
+        return f"the body is no JSON: {error}"
+    if not error.field:
+        return f"the key file: {error.problem}"
+    return f"{error.field.rpartition('.')[2]}: {error.problem}; {error.mend}"
+
+
+def _named(message: str, asked: type[msgspec.Struct]) -> str:
+    """What msgspec found wrong, with the field in front and the nearest name to an unknown one."""
+    problem, _, place = message.partition(" - at `$")
+    field = place.rstrip("`").lstrip(".")
+    unknown = re.search(r"unknown field `(.+)`", problem)
+    if unknown is not None:
+        mend = nearest(unknown.group(1), [one.name for one in msgspec.structs.fields(asked)])
+        return f"{unknown.group(1)}: is not a field; {mend}"
+    missing = re.search(r"required field `(.+)`", problem)
+    if missing is not None:
+        return f"{missing.group(1)}: is missing"
+    return f"{field or 'the body'}: {problem[0].lower()}{problem[1:]}"
 
 
 def _row(key: StoredKey) -> dict[str, Any]:

@@ -75,8 +75,12 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     keys: list[StoredKey] = []
 
 
-def parse_budget(text: str) -> KeyBudget:
-    """Read `50/month` or `2.50/day:soft`.
+class UnknownKeyError(InputError):
+    """No key of the file has that id."""
+
+
+def parse_budget(text: str, where: str = "--budget", field: str = "") -> KeyBudget:
+    """Read `50/month` or `2.50/day:soft`; `where` and `field` name its place in errors.
 
     >>> parse_budget("2.50/day:soft")
     KeyBudget(usd='2.50', period='day', kind='soft')
@@ -84,11 +88,11 @@ def parse_budget(text: str) -> KeyBudget:
     amount, _, rest = text.partition("/")
     period, _, kind = rest.partition(":")
     if period not in {"day", "month"} or kind not in {"", "soft", "hard"}:
-        raise InputError("--budget", "", f"{text!r} cannot be read", _BUDGET_MEND)
+        raise InputError(where, field, f"{text!r} cannot be read", _BUDGET_MEND)
     budget = msgspec.convert(
         {"usd": amount.strip(), "period": period, "kind": kind or "hard"}, KeyBudget
     )
-    _check_amount("--budget", "", budget.usd)
+    _check_amount(where, field, budget.usd)
     return budget
 
 
@@ -102,6 +106,9 @@ class KeyStore:
         self, terms: KeyTerms, at: float, key_id: str | None = None
     ) -> tuple[StoredKey, str]:
         """A new key and its text, which is kept nowhere: show it once."""
+        if terms.expires_at is not None and not terms.expires_at > at:
+            mend = "give a later instant, or leave it out for a key that does not expire"
+            raise self._fault("expires_at", "has passed already: the key would never open", mend)
         with self._writing() as held:
             name = key_id or _fresh_id({key.id for key in held.keys})
             if not _ID.fullmatch(name):
@@ -221,7 +228,7 @@ class KeyStore:
             if key.id == key_id:
                 return place
         mend = f"see: weighbridge keys list {shlex.quote(str(self.path))}"
-        raise self._fault("", f"holds no key {key_id!r}", mend)
+        raise UnknownKeyError(str(self.path), "", f"holds no key {key_id!r}", mend)
 
     def _fault(self, field: str, problem: str, mend: str) -> InputError:
         return InputError(str(self.path), field, problem, mend)
