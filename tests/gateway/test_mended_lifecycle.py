@@ -4,6 +4,11 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
+from weighbridge.gateway import exchange, gateway
+from weighbridge.gateway.admission import Claim, Limit
+from weighbridge.gateway.shared.leased import LeasedAdmission
 from weighbridge.ledger.lines import RequestLine
 
 from .conftest import CHAT
@@ -113,3 +118,168 @@ def test_what_is_drained_for_a_client_that_left_may_end_within_the_drain(
             assert (record.status, record.uncached_input_tokens) == ("ok", 1000)
 
     run(main)
+
+
+def raising(*_: Any, **__: Any) -> Any:
+    raise ZeroDivisionError("a fault of ours")
+
+
+def listen() -> list[BaseException]:
+    """What the loop is told of."""
+    told: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, said: told.append(said["exception"]))
+    return told
+
+
+async def refuse(up, reader, writer) -> None:
+    writer.write(b"HTTP/1.1 503 X\r\ncontent-length: 2\r\n\r\n{}")
+
+
+async def hang_up(up, reader, writer) -> None:
+    writer.transport.abort()
+
+
+async def say_nothing(up, reader, writer) -> None:
+    await reader.read()
+
+
+@pytest.mark.parametrize(
+    ("script", "where", "what"),
+    [
+        (refuse, exchange, "retry_after_s"),
+        (refuse, exchange.Exchange, "resume"),
+        (refuse, gateway.Gateway, "later"),
+        (hang_up, exchange.Calls, "on_fault"),
+        (say_nothing, exchange.Exchange, "tick"),
+    ],
+)
+def test_a_fault_of_ours_is_told_to_the_client_recorded_and_settled(  # noqa: PLR0917
+    house, run, scripted, monkeypatch, script, where, what
+) -> None:
+    async def main() -> None:
+        async with scripted(script) as up:
+            change = at(up, limits=[{"scope": "tenant", "name": "search", "concurrency": 1}])
+            async with house(change) as h:
+                told = listen()
+                with monkeypatch.context() as patched:
+                    patched.setattr(where, what, raising)
+                    for _ in range(2):  # the only slot has been given back for the second one
+                        answer = await asyncio.wait_for(h.ask(), 5)
+                        assert (answer.status, answer.body) == (500, b"internal error\n")
+                assert {type(one) for one in told} == {ZeroDivisionError}
+                assert not h.worker.gateway.active
+                assert [r.error_type for r in h.records()] == ["internal_error"] * 2
+
+    run(main)
+
+
+def test_a_fault_of_ours_with_one_that_waited_at_a_gate_leaves_the_others_to_go(
+    house, run, scripted, monkeypatch
+) -> None:
+    may_answer = asyncio.Event()
+
+    async def script(up, reader, writer) -> None:
+        await may_answer.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    real = exchange.Exchange.let_through
+    seen: list[exchange.Exchange] = []
+
+    def once(x: exchange.Exchange) -> None:
+        seen.append(x)
+        if len(seen) == 1:
+            raising()
+        real(x)
+
+    async def main() -> None:
+        async with scripted(script) as up:
+            change = at(up, target={"caps": {"concurrency": 1}})
+            async with house(change) as h:
+                told = listen()
+                monkeypatch.setattr(exchange.Exchange, "let_through", once)
+                asking = [asyncio.ensure_future(h.ask()) for _ in range(3)]
+                gate = h.worker.gateway.setup.live["up0"].gate
+                await h.until(lambda: gate.n_waiting == 2, "two that wait")
+                may_answer.set()
+                answers = await asyncio.wait_for(asyncio.gather(*asking), 5)
+                assert sorted(one.status for one in answers) == [200, 200, 500]
+                assert [type(one) for one in told] == [ZeroDivisionError]
+                assert gate.n_running == 0
+
+    run(main)
+
+
+def test_a_fault_in_writing_records_down_leaves_no_client_without_an_answer(
+    house, run, monkeypatch
+) -> None:
+    async def main() -> None:
+        async with house() as h:
+            told = listen()
+            with monkeypatch.context() as patched:
+                patched.setattr(type(h.worker.meter), "flush", raising)
+                assert (await asyncio.wait_for(h.ask(), 5)).status == 200
+            assert {type(one) for one in told} == {ZeroDivisionError}
+
+    run(main)
+
+
+def test_a_fault_while_a_fault_is_dealt_with_cuts_the_client_off(
+    house, run, scripted, monkeypatch
+) -> None:
+    async def main() -> None:
+        async with scripted(refuse) as up, house(at(up)) as h:
+            told = listen()
+            with monkeypatch.context() as patched:
+                patched.setattr(exchange.Exchange, "end_of_error", raising)
+                patched.setattr(exchange.Exchange, "break_off", raising)
+                with pytest.raises(asyncio.IncompleteReadError):
+                    await asyncio.wait_for(h.ask(), 5)
+            assert len(told) == 2
+            assert not h.worker.gateway.active
+
+    run(main)
+
+
+def test_a_fault_after_shared_state_has_decided_is_told_to_the_client(
+    house, run, monkeypatch
+) -> None:
+    async def main() -> None:
+        async with house() as h:
+            told, settled = listen(), []
+
+            class Granted:
+                def settle(self, *said: float) -> None:
+                    settled.append(said)
+
+            class Slow:
+                def admit(self, claim, now, at, then):
+                    asyncio.get_running_loop().call_soon(then, Granted())
+
+            monkeypatch.setattr(h.worker.gateway.setup, "admission", Slow())
+            monkeypatch.setattr(exchange.Exchange, "go_on", raising)
+            assert (await asyncio.wait_for(h.ask(), 5)).status == 500
+            assert [type(one) for one in told] == [ZeroDivisionError]
+            assert len(settled) == 1
+
+    run(main)
+
+
+class SlowBank:
+    """A bank that answers when it is told to."""
+
+    is_immediate = False
+    offset_s = 0.0
+
+    def exchange(self, draws, now, at, done) -> None:
+        self.done = done
+
+
+def test_a_fault_with_one_that_waits_for_shared_state_leaves_the_others_served() -> None:
+    bank = SlowBank()
+    leased = LeasedAdmission((Limit("tenant", "search", concurrency=5),), (), bank)
+    served: list[object] = []
+    for then in (raising, served.append):
+        assert leased.admit(Claim(None, "search", None, "m", 1, 0), 0.0, 0.0, then) is None
+    with pytest.raises(ZeroDivisionError):
+        bank.done(None)  # away: the local share holds
+    assert len(served) == 1

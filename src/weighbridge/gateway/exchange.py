@@ -128,24 +128,40 @@ class Exchange:
 
     def break_off(self) -> None:
         """A fault of ours in the middle of it: the client is told, what it claimed is settled."""
-        if self.attempt is not None:
-            self.attempt.cancel()
-            self.attempt = None
-        if self.phase != OVER:
+        attempt, self.attempt = self.attempt, None
+        if attempt is not None:
+            attempt.cancel()
+        self.leave_queue()
+        if self.calls is not None:
+            self.calls.on_client_left()  # the fault was not the target's
+        if not self.relaying:
             self.told = INTERNAL_ERROR
-            self.finish("error", "internal_error", None)
-            self.close()
-        self.responder.respond(INTERNAL_ERROR, [], b"internal error\n")
+        self.finish("error", "internal_error", self.usage)
+        self.give_back()
+        self.close()
+        if self.relaying:
+            self.responder.abort()
+        else:
+            self.responder.respond(INTERNAL_ERROR, [], b"internal error\n")
+
+    def give_back(self) -> None:
+        """Whatever happened, nothing that was claimed stays so."""
+        grant, self.grant = self.grant, None
+        if grant is not None:
+            grant.settle(0, 0, self.gateway.now(), self.gateway.wall())
 
     def admitted(self, outcome: Grant | Refusal) -> None:
         """The shared state has decided, after a round trip."""
-        if isinstance(outcome, Refusal):
-            self.refuse(outcome)
-        elif self.phase == OVER:  # the client left meanwhile
-            outcome.settle(0, 0, self.gateway.now(), self.gateway.wall())
-        else:
-            self.grant = outcome
-            self.go_on()
+        try:
+            if isinstance(outcome, Refusal):
+                self.refuse(outcome)
+            elif self.phase == OVER:  # the client left meanwhile
+                outcome.settle(0, 0, self.gateway.now(), self.gateway.wall())
+            else:
+                self.grant = outcome
+                self.go_on()
+        except Exception as error:
+            self.gateway.broken(self, error)
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer that the request is not let in; nothing went upstream."""
@@ -176,7 +192,7 @@ class Exchange:
             self.enter(self.setup.live[action.target.name])
         elif isinstance(action, Wait):
             self.phase = QUEUED
-            self.gateway.later(action.wait_s, self.resume)
+            self.gateway.later(action.wait_s, self)
         elif isinstance(action, Fail):
             self.fail(action)
         elif isinstance(action, Torn):
@@ -259,6 +275,16 @@ class Exchange:
         self.ticket = None
         live.leave(ticket, usage)
         self.gateway.pump_soon(live)
+
+    def leave_queue(self) -> None:
+        """Wait before the provider's gate no longer."""
+        ticket, live = self.ticket, self.live
+        if ticket is None or ticket.state != "waiting":
+            return
+        if live is not None and live.gate is not None:
+            self.ticket = None
+            live.gate.cancel(ticket)
+            self.gateway.watch_gate(live)
 
     # relay
 
@@ -379,13 +405,16 @@ class Exchange:
     def on_end(self) -> None:
         """The answer is complete."""
         self.attempt = None
-        if self.phase == ERROR:
-            self.end_of_error()
-        elif self.phase == BODY:
-            self.phase = ENDED
-            self.gateway.answered(self)
-        elif self.phase != OVER:
-            self.end_of_stream()
+        try:
+            if self.phase == BODY:
+                self.phase = ENDED
+                self.gateway.answered(self)
+            elif self.phase == ERROR:
+                self.end_of_error()
+            elif self.phase != OVER:
+                self.end_of_stream()
+        except Exception as error:
+            self.gateway.broken(self, error)
 
     def end_of_error(self) -> None:
         """A status of 400 or above: the machine of calls decides whether the client sees it."""
@@ -505,6 +534,13 @@ class Exchange:
 
     def on_fault(self, fault: Fault, detail: str) -> None:  # noqa: ARG002  # for logs of the wire
         """The attempt died below HTTP."""
+        try:
+            self.failed(fault)
+        except Exception as error:
+            self.gateway.broken(self, error)
+
+    def failed(self, fault: Fault) -> None:
+        """What becomes of the exchange after its attempt died."""
         self.attempt = None
         if self.phase == OVER:
             return
@@ -586,15 +622,12 @@ class Exchange:
 
     def abandon(self, error_type: str) -> None:
         """Ask for no more of the answer; what was used so far is written down."""
-        attempt, live = self.attempt, self.live
+        attempt = self.attempt
         is_sent = attempt is not None and attempt.is_sent
         if attempt is not None:
             attempt.cancel()
             self.attempt = None
-        if self.phase == QUEUED and self.ticket is not None and live is not None and live.gate:
-            live.gate.cancel(self.ticket)
-            self.ticket = None
-            self.gateway.watch_gate(live)
+        self.leave_queue()
         usage: TokenUsage | None = None
         if self.calls is not None:
             self.calls.on_client_left(is_sent=is_sent)

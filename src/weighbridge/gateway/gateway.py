@@ -86,7 +86,10 @@ class Gateway:
         if answered:
             for stage in STAGES:
                 answered = self._do(stage, answered)
-        self.meter.flush()
+        try:
+            self.meter.flush()
+        except Exception as error:  # what else waits to be sent must not wait for ever
+            self._outbox.report(error)
 
     def _take(self, step: Step, exchanges: list[Exchange]) -> list[Exchange]:
         """Those for which the next step follows at once."""
@@ -100,7 +103,7 @@ class Gateway:
                     else:
                         x.heed(outcome, step)
             except Exception as error:
-                self._broken(x, error)
+                self.broken(x, error)
         return going
 
     def _do(self, stage: Callable[[Exchange], None], exchanges: list[Exchange]) -> list[Exchange]:
@@ -110,13 +113,19 @@ class Gateway:
                 stage(x)
                 done.append(x)
             except Exception as error:
-                self._broken(x, error)
+                self.broken(x, error)
         return done
 
-    def _broken(self, x: Exchange, error: Exception) -> None:
-        """A fault of ours with one request must not touch the others."""
+    def broken(self, x: Exchange, error: Exception) -> None:
+        """A fault of ours with one request must not touch the others, nor leave it hanging."""
         self._outbox.report(error)
-        x.break_off()
+        try:
+            x.break_off()
+        except Exception as second:
+            self._outbox.report(second)
+            x.close()
+            x.responder.abort()
+            x.give_back()
 
     def next_id(self) -> bytes:
         """A request id: unique over processes and restarts, by its boot part."""
@@ -143,7 +152,10 @@ class Gateway:
             await asyncio.sleep(WIND_UP_S)
         self._outbox.flush()  # what is whole by now is written down as such
         for x in tuple(self.active):
-            x.cut_off()
+            try:
+                x.cut_off()
+            except Exception as error:
+                self.broken(x, error)
         self._outbox.flush()
 
     def open(self, x: Exchange) -> None:
@@ -158,11 +170,20 @@ class Gateway:
         self._timer = self.loop.call_later(TICK_S, self._tick)
         now = self.now()
         for x in tuple(self.active):
-            x.tick(now)
+            try:
+                x.tick(now)
+            except Exception as error:
+                self.broken(x, error)
 
-    def later(self, wait_s: float, then: Callable[[], None]) -> None:
+    def later(self, wait_s: float, x: Exchange) -> None:
         """Come back after a while."""
-        self.loop.call_later(wait_s, then)
+        self.loop.call_later(wait_s, self._resume, x)
+
+    def _resume(self, x: Exchange) -> None:
+        try:
+            x.resume()
+        except Exception as error:
+            self.broken(x, error)
 
     # gates
 
@@ -193,10 +214,13 @@ class Gateway:
         assert gate is not None
         for ticket, verdict in gate.pump(self.now()):
             x: Any = ticket.payload
-            if verdict == "go":
-                x.let_through()
-            else:
-                x.turned_away(None)
+            try:
+                if verdict == "go":
+                    x.let_through()
+                else:
+                    x.turned_away(None)
+            except Exception as error:
+                self.broken(x, error)
         self.watch_gate(live)
 
     # our own answers

@@ -340,17 +340,23 @@ class LeasedAdmission:
         self.courier.fetch(short, now, at, self._serve)
 
     def _serve(self) -> None:
-        """Decide what waits, in the order of its coming."""
+        """Decide what waits, in the order of its coming; a fault with one is told after all."""
+        fault: Exception | None = None
         for _ in range(len(self._queue)):
             waiting = self._queue.popleft()
             answer = self._retry(waiting)
             if answer is None:
                 self._queue.append(waiting)
-            else:
+                continue
+            try:
                 waiting.then(answer)
+            except Exception as error:
+                fault = error
         if self._queue and not self.courier.is_busy:
             last = self._queue[-1]
             self._send(last.now, last.at)
+        if fault is not None:
+            raise fault
 
     def _retry(self, waiting: Waiting) -> LeasedGrant | Refusal | None:
         holding, claim, now, at = waiting.holding, waiting.claim, waiting.now, waiting.at
