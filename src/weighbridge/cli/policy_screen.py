@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -14,6 +15,7 @@ from weighbridge.policy.hours import DAYS
 from weighbridge.policy.types import UNRESTRICTED, Match, NoRoute, Policy, Rule, Target, Window
 
 WIDTH = 100
+_TARGET_HEADS = ("name", "address", "API", "model", "credential", "cost")
 _OUTCOMES = {
     "decides": "decides",
     "no_match": "no match",
@@ -33,10 +35,7 @@ def console() -> Console:
 def show_policy(policy: Policy, notes: Iterable[str]) -> None:
     """Targets, rules in order, data classes, and what is probably not meant."""
     screen = console()
-    targets = _table("Targets", "name", "address", "API", "model", "credential", "cost")
-    for target in policy.targets.values():
-        targets.add_row(*(escape(cell) for cell in _target_cells(target)))
-    screen.print(targets)
+    _show_targets(screen, [_target_cells(target) for target in policy.targets.values()])
     rules = _table("Rules, the first that matches decides", "", "name", "when", "to", "then")
     for number, rule in enumerate(policy.rules, start=1):
         rules.add_row(*(escape(cell) for cell in _rule_cells(number, rule)))
@@ -50,6 +49,23 @@ def show_policy(policy: Policy, notes: Iterable[str]) -> None:
         screen.print(classes)
     for note in notes:
         screen.print(f"note: {note}", markup=False)
+
+
+def _show_targets(screen: Console, rows: list[tuple[str, ...]]) -> None:
+    """A table where all of it fits, else a block for each: no address is broken to be copied."""
+    widths = [max(map(cell_len, column)) for column in zip(_TARGET_HEADS, *rows, strict=True)]
+    if sum(widths) + 2 * len(widths) <= screen.width:
+        table = _table("Targets", *_TARGET_HEADS)
+        for cells in rows:
+            table.add_row(*(escape(cell) for cell in cells))
+        screen.print(table)
+        return
+    screen.print("Targets", style="italic")
+    for cells in rows:
+        screen.print(f"\n  {cells[0]}", style="bold", markup=False, soft_wrap=True)
+        for head, cell in zip(_TARGET_HEADS[1:], cells[1:], strict=True):
+            screen.print(f"    {head:<11} {cell}", markup=False, soft_wrap=True)
+    screen.print()
 
 
 def show_explanation(explanation: Explanation) -> None:
