@@ -48,6 +48,17 @@ def test_summary_fits_even_when_every_sentence_is_long(study):
     assert len(printed(long).splitlines()) <= 45
 
 
+def test_headline_and_withheld_rows_are_wrapped_and_not_cut(study):
+    headline = "A verdict of more than two lines, with what it rests on and what it costs. " * 3
+    row = "cost of something: 63 requests were served elsewhere; needs what is not there, " * 2
+    verdict = dataclasses.replace(study.verdict, headline=headline.strip())
+    text = " ".join(
+        printed(dataclasses.replace(study, verdict=verdict, withheld=(row.strip(),))).split()
+    )
+    assert headline.strip() in text
+    assert row.strip() in text
+
+
 def test_a_narrow_terminal_is_kept_to(study):
     assert max(map(len, printed(study, width=80).splitlines())) <= 80
 

@@ -24,6 +24,8 @@ N_REASONS = 3
 N_STEPS = 3
 N_BREAK_EVENS = 4
 N_TYPES = 4
+HEADLINE_LINES = 4
+WITHHELD_LINES = 2
 SPARK = "▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 8
 TONES = {"stay": "bold", "not-enough-evidence": "bold yellow"}
@@ -52,7 +54,7 @@ def _parts(study: Study, width: int, report_path: str | None) -> list[Renderable
             (DECISIONS[verdict.decision].upper(), TONES.get(verdict.decision, "bold green")),
             (f"  {confidence_words(study)}", "dim"),
         ),
-        *_wrapped("", verdict.headline, width, 2, "bold"),
+        *_wrapped("", verdict.headline, width, HEADLINE_LINES, "bold"),
         Text(""),
         *_reasons(study, width),
         Text(""),
@@ -61,7 +63,7 @@ def _parts(study: Study, width: int, report_path: str | None) -> list[Renderable
         Text(""),
         *_money_lines(study, width),
         *_types(study, width),
-        *_titled("Withheld", study.withheld[:2], width),
+        *_titled("Withheld", study.withheld[:2], width, WITHHELD_LINES),
         *_titled("Measure next", verdict.measure_next[:N_STEPS], width),
         *_rerun(study, width),
     ]
@@ -201,12 +203,12 @@ def _types(study: Study, width: int) -> list[Text]:
     return _wrapped("Moves, saving a month: ", f"{'; '.join(movers[:N_TYPES])}{more}", width, 2)
 
 
-def _titled(title: str, sentences: Sequence[str], width: int) -> list[Text]:
+def _titled(title: str, sentences: Sequence[str], width: int, most_lines: int = 1) -> list[Text]:
     from rich.text import Text  # noqa: PLC0415
 
     if not sentences:
         return []
-    bullets = [line for item in sentences for line in _wrapped("", f"  {item}", width, 1)]
+    bullets = [line for item in sentences for line in _wrapped("  ", item, width, most_lines)]
     return [Text(f"{title}:", style="bold"), *bullets]
 
 

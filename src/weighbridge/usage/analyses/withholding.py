@@ -68,7 +68,7 @@ def _by_content(evidence: Evidence) -> Iterator[Withheld]:
         yield Withheld(
             "cost of self-hosted requests",
             f"{whole.n_self_hosted:,} requests were served by fleets of one's own",
-            "the fleets' hours, shared out over requests",
+            "sharing fleet cost out to requests, which is not built yet",
         )
     if not whole.n_answered:
         yield Withheld("token lengths", "no request succeeded", "a log with answered requests")
