@@ -16,7 +16,6 @@ Api = Literal["auto", "openai", "anthropic"]
 
 N_POOL_WORDS = 60_000
 SYSTEM_TOKENS = 400  # of every template's system prompt, where its requests are longer
-SYSTEM_FRAC = 0.5  # of a request at most
 
 
 @dataclass(frozen=True, slots=True)
