@@ -283,3 +283,63 @@ def test_a_fault_with_one_that_waits_for_shared_state_leaves_the_others_served()
     with pytest.raises(ZeroDivisionError):
         bank.done(None)  # away: the local share holds
     assert len(served) == 1
+
+
+async def stop_short(writer) -> None:
+    await writer.drain()
+    await asyncio.sleep(0)
+    writer.transport.abort()
+
+
+def erring(status: int, how: str):
+    """An upstream whose error answers are not whole: torn, stalled, or too long to be kept."""
+
+    async def script(up, reader, writer) -> None:
+        head = "HTTP/1.1 %d X\r\ncontent-type: application/json\r\ncontent-length: 400000\r\n\r\n"
+        writer.write((head % status).encode() + b'{"error": ')
+        if how == "torn":
+            await stop_short(writer)
+        elif how == "too long":
+            writer.write(b"x" * 300_000)
+        await reader.read()
+
+    return script
+
+
+@pytest.mark.parametrize("how", ["torn", "stalled", "too long"])
+@pytest.mark.parametrize(("status", "n_calls"), [(401, 1), (502, 3)])
+def test_an_error_answer_that_is_not_whole_counts_by_its_status(  # noqa: PLR0917
+    house, run, scripted, how, status, n_calls
+) -> None:
+    async def main() -> None:
+        async with scripted(erring(status, how)) as up:
+            change = at(up, target={"timeouts": {"stall_s": 0.1}})
+            async with house(change, budgets=("100/month",)) as h:
+                answer = await asyncio.wait_for(h.ask(), 5)
+                assert (answer.status, answer.body[:9]) == (status, b'{"error":')
+                assert len(up.bodies) == n_calls
+                (record,) = h.records()
+                assert (record.status, record.error_type) == ("error", str(status))
+                assert record.list_cost_pico_usd == 0
+                told = [(one.http_status, one.error_type) for one in record.attempt_log]
+                assert told == [(status, str(status))] * n_calls
+
+    run(main)
+
+
+def test_a_client_that_leaves_while_an_error_answer_comes_has_used_nothing(
+    house, run, scripted
+) -> None:
+    async def main() -> None:
+        async with scripted(erring(401, "stalled")) as up, house(at(up)) as h:
+            asking = asyncio.ensure_future(h.ask())
+            await h.until(
+                lambda: any(x.phase == exchange.ERROR for x in h.worker.gateway.active), "an error"
+            )
+            asking.cancel()
+            record = await h.one_record()
+            assert (record.status, record.error_type) == ("interrupted", "client_left")
+            assert (record.uncached_input_tokens, record.list_cost_pico_usd) == (0, 0)
+            assert [one.http_status for one in record.attempt_log] == [401]
+
+    run(main)

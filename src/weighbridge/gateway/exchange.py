@@ -299,10 +299,11 @@ class Exchange:
         assert live is not None
         if live.gate is not None:
             live.heed(headers, self.head_s, self.gateway.wall())
+        assert self.calls is not None
         if status >= 400:
             self.phase = ERROR
+            self.calls.http_status = status
             return
-        assert self.calls is not None
         self.calls.on_status(status, None, self.head_s)
         if is_event_stream(headers, self.ask is not None and self.ask.stream):
             self.phase = HELD
@@ -332,7 +333,8 @@ class Exchange:
                 self.begin(length, b"".join(self.parts))
             elif self.attempt is not None:
                 self.attempt.cancel()
-                self.on_fault(Fault.TOO_LARGE, "an error answer above 256 KiB")
+                self.attempt = None
+                self.end_of_error(is_whole=False)
 
     def on_events(self, data: bytes) -> None:
         """Bytes of an event stream: seen by the reader, passed on at once."""
@@ -416,9 +418,14 @@ class Exchange:
         except Exception as error:
             self.gateway.broken(self, error)
 
-    def end_of_error(self) -> None:
-        """A status of 400 or above: the machine of calls decides whether the client sees it."""
+    def end_of_error(self, *, is_whole: bool = True) -> None:
+        """A status of 400 or above: the machine of calls decides whether the client sees it.
+
+        What its status says holds even where its body was cut, of which the start is passed on.
+        """
         assert self.live is not None
+        if not is_whole and is_coded(self.upstream_headers):
+            self.parts = []  # part of it cannot be read
         body = self.live.without_secret(b"".join(self.parts))
         self.kept_error = (self.status, self.upstream_headers, body)
         self.leave_gate(None)
@@ -548,6 +555,9 @@ class Exchange:
             self.close()
             self.responder.end()
             return
+        if self.phase == ERROR:
+            self.end_of_error(is_whole=False)
+            return
         self.leave_gate(None)
         assert self.calls is not None
         self.perform(self.calls.on_fault(fault, self.gateway.now()))
@@ -562,6 +572,9 @@ class Exchange:
         if self.recorded:
             self.close()
             self.responder.end()
+            return
+        if self.phase == ERROR:
+            self.end_of_error(is_whole=False)
             return
         self.leave_gate(None)
         assert self.calls is not None
@@ -631,7 +644,7 @@ class Exchange:
         usage: TokenUsage | None = None
         if self.calls is not None:
             self.calls.on_client_left(is_sent=is_sent)
-        if not is_sent:  # between attempts, or before the first
+        if not is_sent or self.phase == ERROR:  # between attempts, or nothing was worked on
             usage = NOTHING
         elif self.reader is not None:
             usage = self.reader.usage_or_estimate(self.input_estimate)
