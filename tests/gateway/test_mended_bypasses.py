@@ -7,6 +7,7 @@ import pytest
 from weighbridge.gateway.key_store import KeyStore, KeyTerms
 
 ASK = {"model": "gpt-4o-mini", "input": "hi"}
+CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 USAGE = {"input_tokens": 10, "output_tokens": 10}
 
 
@@ -125,5 +126,25 @@ def test_observing_refuses_no_data_class(house, run, said, kept) -> None:
             assert (await h.ask(**said)).status == 200
             known = kept is not None and "pii" in kept
             assert (await h.one_record()).data_class == ("pii" if known else None)
+
+    run(main)
+
+
+@pytest.mark.parametrize("where", ["ask", "target"])
+def test_a_hard_budget_reserves_at_the_tier_that_is_asked(house, run, where) -> None:
+    def change(document) -> None:
+        document["targets"]["up0"]["model"] = "gpt-5"  # 10 USD for a million, priority 20 USD
+        if where == "target":
+            document["targets"]["up0"]["service_tier"] = "priority"
+
+    body = {**CHAT, "max_tokens": 10_000}
+
+    async def main() -> None:
+        async with house(change, budgets=("0.15/month",)) as h:
+            dear = {**body, "service_tier": "priority"} if where == "ask" else body
+            assert (await h.ask(dear)).status in (402, 429)
+            assert not h.providers[0].requests
+            if where == "ask":
+                assert (await h.ask({**body, "service_tier": "flex"})).status == 200
 
     run(main)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from weighbridge.catalog.price_tables import ModelPrices
+from weighbridge.catalog.price_tables import ModelPrices, service_tier_of
 from weighbridge.gateway.admission import Admission, Refusal, VirtualKey
 from weighbridge.gateway.breaker import TargetHealth
 from weighbridge.gateway.calls import CallContext, RetrySettings
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 STATUS_OF_NO_ROUTE = {"no_rule": 404, "dialect": 400}
 FORBIDDEN = 403
+STANDARD_ALONE = (None,)
 SAFE_METHODS = (b"GET", b"HEAD")
 
 
@@ -90,8 +91,10 @@ class Setup:
             at_us = int(at * 1e6)
             for target in route.targets:
                 prices = self.prices_of(target, ask.model)
-                if prices is not None:
-                    most = self.pricer.most_pico_usd(prices, at_us, n_input, most_output)
+                if prices is None:
+                    continue
+                for tier in tiers_of(target, ask):
+                    most = self.pricer.most_pico_usd(prices, at_us, n_input, most_output, tier)
                     pico_usd = max(pico_usd, most or 0)
         return n_input + most_output, pico_usd
 
@@ -109,7 +112,8 @@ class Setup:
         prices = self.prices_of(live.target, ask.model)
         if prices is None:
             return None
-        return self.pricer.cost_pico_usd(prices, at_us, ask.input_tokens_estimate, 0, 0, 0)
+        n_tokens, tier = ask.input_tokens_estimate, tiers_of(live.target, ask)[-1]
+        return self.pricer.cost_pico_usd(prices, at_us, n_tokens, 0, 0, 0, tier)
 
     def route_other(self, x: Exchange) -> Refusal | None:
         """Route a path that names no model: stored responses, and what the operator allows."""
@@ -254,6 +258,15 @@ def _model(name: str, dialect: str) -> dict[str, object]:
         created_at = "1970-01-01T00:00:00Z"
         return {"type": "model", "id": name, "display_name": name, "created_at": created_at}
     return {"id": name, "object": "model", "created": 0, "owned_by": "weighbridge"}
+
+
+def tiers_of(target: Target, ask: Ask) -> tuple[str | None, ...]:
+    """Service tiers that a request may be billed in: the standard one, and last what was asked."""
+    if target.service_tier is None and ask.service_tier is None:
+        return STANDARD_ALONE
+    # By our own names of them: what a client writes is held in no cache.
+    asked = service_tier_of(target.service_tier or ask.service_tier)
+    return (None, service_tier_of(ask.service_tier), asked)
 
 
 def _allows(key: VirtualKey, name: str) -> bool:
