@@ -3,6 +3,7 @@
 import pytest
 
 from weighbridge.gateway import meter
+from weighbridge.ledger.lines import EventLine
 
 
 def json_answer(body: bytes) -> bytes:
@@ -50,7 +51,7 @@ def test_a_path_that_tells_neither_tokens_nor_a_model_costs_nothing_and_is_price
 
 @pytest.mark.parametrize("is_too_much", [False, True])
 def test_a_cost_that_no_row_can_hold_is_unpriced_and_charges_nobody(
-    house, run, scripted, monkeypatch, tmp_path, is_too_much
+    house, run, scripted, monkeypatch, is_too_much
 ) -> None:
     billed = 10**9 * (150_000 + 600_000)
     monkeypatch.setattr(meter, "MOST_PICO_USD", billed - is_too_much)
@@ -64,7 +65,6 @@ def test_a_cost_that_no_row_can_hold_is_unpriced_and_charges_nobody(
 
             def change(document) -> None:
                 document["targets"]["up0"]["url"] = up.url
-                document["state"] = f"file:{tmp_path / 'bank'}"
 
             async with house(change, budgets=("100/month",)) as h:
                 assert (await h.ask()).status == 200
@@ -72,5 +72,48 @@ def test_a_cost_that_no_row_can_hold_is_unpriced_and_charges_nobody(
                 assert record.price_state == ("unpriced" if is_too_much else "priced")
                 assert record.list_cost_pico_usd == (None if is_too_much else billed)
                 assert (await h.ask()).status == (200 if is_too_much else 429)
+
+    run(main)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_counts_that_contradict_each_other_are_marked_counted_and_told_once_a_minute(
+    house, run, scripted, streams
+) -> None:
+    counts = b'"usage":{"prompt_tokens":10,"completion_tokens":-5,%b}'
+    counts %= b'"prompt_tokens_details":{"cached_tokens":1000}'
+    whole = b'{"id":"c","model":"gpt-4o-mini",%b}' % counts
+    events = b'data: {"id":"c","choices":[],%b}\n\ndata: [DONE]\n\n' % counts
+    stream = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n%b"
+
+    async def main() -> None:
+        async def script(up, reader, writer) -> None:
+            writer.write(stream % (len(events), events) if streams else json_answer(whole))
+
+        async with scripted(script) as up:
+
+            def change(document) -> None:
+                document["targets"]["up0"]["url"] = up.url
+
+            async with house(change) as h:
+                for _ in range(3):
+                    body = {"model": "gpt-4o-mini", "messages": [], "stream": streams}
+                    assert (await h.ask(body)).status == 200
+                await h.until(lambda: len(h.records()) == 3)
+                for record in h.records():
+                    assert record.cache_read_tokens == 1000
+                    assert sorted(record.estimated) == [
+                        "cache_read_tokens",
+                        "cache_write_tokens",
+                        "output_tokens",
+                        "uncached_input_tokens",
+                    ]
+                page = (await h.admin("/metrics", "GET")).body.decode()
+                assert 'weighbridge_usage_contradictions_total{target="up0"} 3' in page
+                told = [line.detail for line in h.lines() if isinstance(line, EventLine)]
+                assert told == [
+                    "up0 reports completion_tokens is -5; "
+                    "1000 cached and 0 cache-written of 10 input tokens"
+                ]
 
     run(main)

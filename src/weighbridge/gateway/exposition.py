@@ -53,6 +53,7 @@ HELP = {
     "unrecorded_lines_total": "Lines that could not be written to the spool",
     "upstream_connections": "Connections to a target that are open",
     "upstream_connections_idle": "Connections to a target that wait for a request",
+    "usage_contradictions_total": "Answers whose token counts cannot all be true, by target",
     "wire_refused_total": "Requests refused for what they were as HTTP",
     "workers": "Workers that report",
 }

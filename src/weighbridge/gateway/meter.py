@@ -11,6 +11,7 @@ from weighbridge.policy.types import Facts
 
 if TYPE_CHECKING:
     from weighbridge.gateway.access_log import AccessLog
+    from weighbridge.gateway.budgets import Events
     from weighbridge.gateway.calls import Attempted
     from weighbridge.gateway.exchange import Exchange
     from weighbridge.gateway.live import Live
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 NOTHING = TokenUsage()
 TRUSTED_AFTER_S = 1.0  # a spool that lost a line has to work for so long
+TELL_EVERY_S = 60.0  # of one target
 NO_FACTS = Facts("openai", "")
 NO_TOKENS_ENDPOINTS = ("count_tokens", "models")
 UNREAD_ENDPOINTS = ("other", "models")
@@ -36,6 +38,8 @@ class Meter:
         "_has_lost",
         "_lines",
         "_outbox",
+        "_tell",
+        "_told_s",
         "_trusted_from_s",
         "access_log",
         "metrics",
@@ -44,13 +48,15 @@ class Meter:
         "tracer",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it writes to, and one by name
         self,
         spool: SpoolWriter,
         metrics: Metrics,
         outbox: Outbox,
         access_log: AccessLog | None = None,
         tracer: Tracer | None = None,
+        *,
+        tell: Events,
     ) -> None:
         self.spool = spool
         self.metrics = metrics
@@ -59,6 +65,8 @@ class Meter:
         self._lines: list[tuple[RequestLine, int]] = []  # with their costs [10^-12 USD]
         self.opened: dict[bytes, OpenLine] = {}  # by request id: seen open, and not finished yet
         self._outbox = outbox
+        self._tell = tell
+        self._told_s: dict[str, float] = {}  # by target: when its contradictions were told last
         self._has_lost = False
         self._trusted_from_s = 0.0
 
@@ -126,6 +134,8 @@ class Meter:
                 own = None if usage is NOTHING else log[-1]  # what it took stands on the line
                 line.attempt_log = tuple(_attempt(a, x, line, is_own=a is own) for a in log)
             pico_usd = _price(line, x, live, usage)
+            if usage.contradiction is not None:
+                self._contradicted(live.target.name, usage.contradiction, now)
         else:
             line.list_cost_pico_usd = 0
         if x.opened:
@@ -137,6 +147,13 @@ class Meter:
             tokens = line.uncached_input_tokens + line.cache_read_tokens + line.cache_write_tokens
             x.grant.settle(tokens + line.output_tokens, pico_usd, now, x.gateway.wall())
             x.grant = None
+
+    def _contradicted(self, target: str, words: str, now: float) -> None:
+        """Counts that cannot all be true: each is counted, one a while is told in its words."""
+        self.metrics.count(f'usage_contradictions_total{{target="{target}"}}')
+        if now - self._told_s.get(target, -TELL_EVERY_S) >= TELL_EVERY_S:
+            self._told_s[target] = now
+            self._tell("usage_contradiction", f"{target} reports {words}")
 
     def flush(self) -> None:
         """Write down what was finished in this turn of the loop: before any of it is answered."""

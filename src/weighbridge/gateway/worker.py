@@ -101,7 +101,9 @@ class Worker:
         self.access_log = self._access_log()
         self.tracer = self._tracer()
         self.outbox = Outbox(self.loop.call_soon, self._report)
-        self.meter = Meter(self.spool, self.metrics, self.outbox, self.access_log, self.tracer)
+        self.meter = Meter(
+            self.spool, self.metrics, self.outbox, self.access_log, self.tracer, tell=self.tell
+        )
         self.admission = self._admission()
         self.pools = PoolMaker(self.config, self.loop)
         self.parts = self._parts()

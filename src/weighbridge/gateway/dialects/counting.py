@@ -1,7 +1,8 @@
 """Token counts as upstreams report them, made disjoint.
 
 OpenAI's input counts include what the cache gave; Anthropic's exclude it. Both count reasoning in
-the output. Counts that contradict each other are kept as far as they can be and said so.
+the output. Counts that contradict each other are kept as far as they can be, said so, and marked
+as estimates.
 """
 
 from __future__ import annotations
@@ -49,6 +50,13 @@ class Usage(Struct):
 
 _DECODE = msgspec.json.Decoder(Usage).decode
 _NO_DETAILS = _Details()
+# Counts that a contradiction may be about, as `TokenUsage.estimated` has them.
+_UNCACHED_INPUT_TOKENS = ("uncached_input_tokens",)
+_CACHE_READ_TOKENS = ("cache_read_tokens",)
+_CACHE_WRITE_TOKENS = ("cache_write_tokens",)
+_OUTPUT_TOKENS = ("output_tokens",)
+_REASONING_TOKENS = ("reasoning_tokens",)
+_INPUT = _UNCACHED_INPUT_TOKENS + _CACHE_READ_TOKENS + _CACHE_WRITE_TOKENS
 
 
 def read_usage(raw: msgspec.Raw | bytes) -> Usage | None:
@@ -79,11 +87,19 @@ def _of_anthropic(usage: Usage) -> TokenUsage | None:
     if written is None and kept is not None:
         written = (kept.ephemeral_1h_input_tokens or 0) + (kept.ephemeral_5m_input_tokens or 0)
     told = TokenUsage(service_tier=usage.service_tier)
-    told.uncached_input_tokens = _count(told, "input_tokens", usage.input_tokens)
-    told.cache_read_tokens = _count(told, "cache_read_input_tokens", usage.cache_read_input_tokens)
-    told.cache_write_tokens = _count(told, "cache_creation_input_tokens", written)
-    told.output_tokens = _count(told, "output_tokens", usage.output_tokens)
-    told.reasoning_tokens = _count(told, "thinking_tokens", details.thinking_tokens)
+    told.uncached_input_tokens = _count(
+        told, _UNCACHED_INPUT_TOKENS, "input_tokens", usage.input_tokens
+    )
+    told.cache_read_tokens = _count(
+        told, _CACHE_READ_TOKENS, "cache_read_input_tokens", usage.cache_read_input_tokens
+    )
+    told.cache_write_tokens = _count(
+        told, _CACHE_WRITE_TOKENS, "cache_creation_input_tokens", written
+    )
+    told.output_tokens = _count(told, _OUTPUT_TOKENS, "output_tokens", usage.output_tokens)
+    told.reasoning_tokens = _count(
+        told, _REASONING_TOKENS, "thinking_tokens", details.thinking_tokens
+    )
     _check_reasoning(told)
     return told
 
@@ -101,15 +117,20 @@ def _of_openai(usage: Usage) -> TokenUsage | None:
     if cached is None:
         cached = usage.cached_tokens
     told = TokenUsage(service_tier=usage.service_tier)
-    n_input = _count(told, "prompt_tokens", asked)
-    told.cache_read_tokens = _count(told, "cached_tokens", cached)
-    told.cache_write_tokens = _count(told, "cache_write_tokens", into.cache_write_tokens)
-    told.output_tokens = _count(told, "completion_tokens", given)
-    told.reasoning_tokens = _count(told, "reasoning_tokens", out.reasoning_tokens)
+    n_input = _count(told, _UNCACHED_INPUT_TOKENS, "prompt_tokens", asked)
+    told.cache_read_tokens = _count(told, _CACHE_READ_TOKENS, "cached_tokens", cached)
+    told.cache_write_tokens = _count(
+        told, _CACHE_WRITE_TOKENS, "cache_write_tokens", into.cache_write_tokens
+    )
+    told.output_tokens = _count(told, _OUTPUT_TOKENS, "completion_tokens", given)
+    told.reasoning_tokens = _count(
+        told, _REASONING_TOKENS, "reasoning_tokens", out.reasoning_tokens
+    )
     uncached = n_input - told.cache_read_tokens - told.cache_write_tokens
     if uncached < 0:
         _contradict(
             told,
+            _INPUT,
             f"{told.cache_read_tokens} cached and {told.cache_write_tokens} cache-written "
             f"of {n_input} input tokens",
         )
@@ -125,22 +146,22 @@ def _of_openai(usage: Usage) -> TokenUsage | None:
 
 def _check_reasoning(told: TokenUsage) -> None:
     if told.reasoning_tokens > told.output_tokens:
-        _contradict(
-            told, f"{told.reasoning_tokens} reasoning of {told.output_tokens} output tokens"
-        )
+        words = f"{told.reasoning_tokens} reasoning of {told.output_tokens} output tokens"
+        _contradict(told, _OUTPUT_TOKENS + _REASONING_TOKENS, words)
 
 
-def _count(told: TokenUsage, name: str, number: Count) -> int:
+def _count(told: TokenUsage, concerned: tuple[str, ...], name: str, number: Count) -> int:
     """A count as a whole number; one that cannot be is 0, and said so."""
     if number is None:
         return 0
     if type(number) is int and 0 <= number <= MAX_TOKENS:
         return number
     if not 0 <= number <= MAX_TOKENS or number != int(number):
-        _contradict(told, f"{name} is {number}"[:80])
+        _contradict(told, concerned, f"{name} is {number}"[:80])
         return 0
     return int(number)
 
 
-def _contradict(told: TokenUsage, words: str) -> None:
+def _contradict(told: TokenUsage, concerned: tuple[str, ...], words: str) -> None:
+    told.estimated = tuple(dict.fromkeys(told.estimated + concerned))
     told.contradiction = f"{told.contradiction}; {words}" if told.contradiction else words

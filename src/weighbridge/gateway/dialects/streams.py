@@ -233,7 +233,7 @@ class StreamReader:
         return replace(
             known,
             output_tokens=max(known.output_tokens, n_tokens),
-            estimated=("output_tokens",),
+            estimated=tuple(dict.fromkeys((*known.estimated, "output_tokens"))),
         )
 
     def _output_tokens_estimate(self) -> int:
@@ -431,5 +431,6 @@ def _merged(start: TokenUsage, latest: TokenUsage) -> TokenUsage:
         start.model,
         latest.service_tier or start.service_tier,
         start.response_id,
+        tuple(dict.fromkeys(start.estimated + latest.estimated)),
         contradiction=start.contradiction or latest.contradiction,
     )
