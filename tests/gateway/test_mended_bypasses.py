@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from weighbridge.gateway.dialects.asking import read_ask
 from weighbridge.gateway.key_store import KeyStore, KeyTerms
+from weighbridge.gateway.live import most_output_tokens
 
 ASK = {"model": "gpt-4o-mini", "input": "hi"}
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
@@ -148,3 +150,25 @@ def test_a_hard_budget_reserves_at_the_tier_that_is_asked(house, run, where) -> 
                 assert (await h.ask({**body, "service_tier": "flex"})).status == 200
 
     run(main)
+
+
+def test_counting_and_embedding_reserve_no_output(house, run) -> None:
+    def change(document) -> None:
+        document["limits"] = [{"scope": "tenant", "name": "search", "tokens_per_minute": 1000}]
+
+    async def main() -> None:
+        async with house(change) as h:
+            counted = {**CHAT, "model": "claude-sonnet-4-5"}
+            embedded = {"model": "text-embedding-3-small", "input": "hi"}
+            refused = {429, 400}  # 4096 output tokens would never fit
+            assert (await h.ask(counted, "/v1/messages/count_tokens")).status == 200
+            assert (await h.ask(embedded, "/v1/embeddings")).status == 200
+            assert (await h.ask(CHAT)).status in refused
+
+    run(main)
+
+
+def test_every_choice_counts_before_a_cap() -> None:
+    ask = read_ask("chat", json.dumps({**CHAT, "max_tokens": 100, "n": 3}).encode())
+    assert most_output_tokens(ask, 4096) == 300
+    assert most_output_tokens(read_ask("chat", json.dumps({**CHAT, "n": 2}).encode()), 50) == 100

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 IDENTITY = (b"accept-encoding", b"identity")
 USAGE_ENDPOINTS = ("chat", "completions")
+NO_OUTPUT_ENDPOINTS = ("embeddings", "count_tokens")
 V1 = len(b"/v1")
 
 
@@ -116,8 +117,7 @@ class Live:
         ask, key = x.ask, x.key
         n_output_tokens = 0
         if ask is not None:
-            most = ask.max_output_tokens
-            n_output_tokens = self.n_default_output_tokens if most is None else most
+            n_output_tokens = most_output_tokens(ask, self.n_default_output_tokens)
         return Ticket(
             tenant=x.tenant or "",
             priority=0 if key is None else key.priority,
@@ -141,6 +141,14 @@ class Live:
         hint = read_rate_headers(headers, at)
         if hint is not None and self.gate is not None:
             self.gate.on_hint(hint, now)
+
+
+def most_output_tokens(ask: Ask, n_default: int) -> int:
+    """The most that all choices together may be, or what is taken for it where nothing is said."""
+    if ask.endpoint in NO_OUTPUT_ENDPOINTS:
+        return 0
+    most = n_default if ask.max_output_tokens is None else ask.max_output_tokens
+    return most * ask.n_choices
 
 
 def origin_of(url: str) -> str:

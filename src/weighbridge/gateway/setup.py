@@ -22,7 +22,7 @@ from weighbridge.gateway.config import Config, targets_named
 from weighbridge.gateway.dialects.endpoints import stateful_id_in
 from weighbridge.gateway.homes import StateHomes
 from weighbridge.gateway.keys import KeyRing, model_refusal
-from weighbridge.gateway.live import Live
+from weighbridge.gateway.live import Live, most_output_tokens
 from weighbridge.gateway.retry_budget import RetryBudget
 from weighbridge.gateway.secrets import read_secret
 from weighbridge.ledger.exact import Pricer
@@ -81,10 +81,9 @@ class Setup:
 
     def most(self, ask: Ask, route: Route, at: float) -> tuple[int, int]:
         """The most a request can take: tokens, and 10^-12 USD at the dearest of its targets."""
-        most_output = ask.max_output_tokens
-        if most_output is None:
-            most_output = self.n_default_output_tokens
-        most_output *= ask.n_choices
+        if ask.endpoint == "count_tokens":
+            return 0, 0
+        most_output = most_output_tokens(ask, self.n_default_output_tokens)
         n_input = ask.input_tokens_estimate
         pico_usd = 0
         if self.has_budgets:
