@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
 from weighbridge.gateway import exchange, gateway
 from weighbridge.gateway.admission import Claim, Limit
+from weighbridge.gateway.breaker import TargetHealth
 from weighbridge.gateway.shared.leased import LeasedAdmission
 from weighbridge.ledger.lines import RequestLine
 
@@ -341,5 +343,67 @@ def test_a_client_that_leaves_while_an_error_answer_comes_has_used_nothing(
             assert (record.status, record.error_type) == ("interrupted", "client_left")
             assert (record.uncached_input_tokens, record.list_cost_pico_usd) == (0, 0)
             assert [one.http_status for one in record.attempt_log] == [401]
+
+    run(main)
+
+
+ERROR_EVENT = event({"error": {"message": "overloaded", "type": "overloaded"}})
+
+
+def noted(heard: list[str], name: str, *_: object) -> None:
+    heard.append(name)
+
+
+def beginning_with_an_error(ending: str):
+    async def script(up, reader, writer) -> None:
+        writer.write(STREAM_HEAD + ERROR_EVENT)
+        if ending == "torn":
+            await writer.drain()
+            await asyncio.sleep(0.05)  # so that the error comes on its own, before the end
+            writer.transport.abort()
+        elif ending == "stalled":
+            await reader.read()
+        else:
+            writer.write(DONE + chunk(b""))
+
+    return script
+
+
+@pytest.mark.parametrize("ending", ["torn", "stalled", "whole"])
+def test_a_stream_that_begins_with_an_error_is_charged_nothing_and_fails_once(
+    house, run, scripted, monkeypatch, ending
+) -> None:
+    async def main() -> None:
+        async with scripted(beginning_with_an_error(ending)) as up:
+            change = at(up, retry={"max_attempts": 1}, target={"timeouts": {"first_token_s": 0.2}})
+            async with house(change, budgets=("100/month",)) as h:
+                heard: list[str] = []
+                for name in ("on_failure", "on_success"):
+                    note = partial(noted, heard, name)
+                    monkeypatch.setattr(TargetHealth, name, note)
+                answer = await asyncio.wait_for(h.ask({**CHAT, "stream": True}), 5)
+                assert answer.body.count(b'"error"') == 1
+                record = await h.one_record()
+                assert (record.status, record.error_type) == ("error", "stream_error_event")
+                assert (record.uncached_input_tokens, record.list_cost_pico_usd) == (0, 0)
+                assert [one.error_type for one in record.attempt_log] == ["stream_error_event"]
+                assert not record.estimated
+                assert heard == ["on_failure"]
+
+    run(main)
+
+
+def test_a_client_that_leaves_a_stream_that_began_with_an_error_has_used_nothing(
+    house, run, scripted
+) -> None:
+    async def main() -> None:
+        async with scripted(beginning_with_an_error("stalled")) as up:
+            change = at(up, retry={"max_attempts": 1})
+            async with house(change) as h:
+                reader, writer = await h.start_stream()
+                await reader.readuntil(b"error")
+                writer.transport.abort()
+                record = await h.one_record()
+                assert (record.uncached_input_tokens, record.list_cost_pico_usd) == (0, 0)
 
     run(main)

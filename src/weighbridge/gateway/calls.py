@@ -134,6 +134,7 @@ class Calls:
         "_waits_for",
         "deadline_s",
         "http_status",
+        "is_failed",
         "is_forsaken",
         "is_relayed",
         "n_attempts",
@@ -164,6 +165,7 @@ class Calls:
         self.n_attempts = 0
         self.is_relayed = False  # the client has part of the answer
         self.is_forsaken = False  # the client has left: nothing more is sent
+        self.is_failed = False  # it is over, though the client still gets the failed one's words
         self._is_open = False  # an attempt is under way
         self._n_free = 0
         self._has_kept = False
@@ -207,10 +209,13 @@ class Calls:
         """The client gets first bytes (of a stream: a token): nothing is repeated from here on."""
         if not self.is_relayed:
             self.is_relayed = True
-            self._health.on_success(now, self.sent_s)
+            if not self.is_failed:
+                self._health.on_success(now, self.sent_s)
 
     def on_fault(self, fault: Fault, now: float) -> Action:
-        """The attempt failed below HTTP."""
+        """The attempt failed below HTTP; a stream that began with an error gave nothing to bill."""
+        if self.is_failed:
+            return Torn(fault.value)
         if fault is Fault.RESET_UNSENT and self._may_resend(now):
             self._record(fault.value, now, may_be_billed=False)
             self._n_free += 1
@@ -219,11 +224,16 @@ class Calls:
         if fault in LASTING:
             self._hold(self.target, inf)
         is_unsent = fault in UNSENT
-        self._record(fault.value, now, may_be_billed=not is_unsent)
-        return self._after_failure(fault.value, 502, now, is_unsent or self._is_repeatable)
+        is_refusal = fault is Fault.ERROR_EVENT
+        self._record(fault.value, now, may_be_billed=not is_unsent and not is_refusal)
+        action = self._after_failure(fault.value, 502, now, is_unsent or self._is_repeatable)
+        self.is_failed = is_refusal and isinstance(action, Fail)
+        return action
 
     def on_timeout(self, kind: TimeoutKind, now: float) -> Action:
         """A limit on the attempt has passed; the caller has cancelled it."""
+        if self.is_failed:
+            return Torn(f"{kind}_timeout")
         if kind == "total" and self.is_relayed:
             self._health.release(self.sent_s)  # a long answer is not an ill target
         else:

@@ -202,8 +202,7 @@ class Exchange:
 
     def forsake(self) -> None:
         """What was drained for a client that has left has failed: nobody needs another attempt."""
-        reader = self.reader
-        usage = NOTHING if reader is None else reader.usage_or_estimate(self.input_estimate)
+        usage = NOTHING if self.reader is None else self.usage_so_far(self.reader)
         self.finish("interrupted", "client_left", usage)
         self.close()
 
@@ -522,7 +521,7 @@ class Exchange:
         """Write a stream down, before its last bytes leave."""
         reader = self.reader
         assert reader is not None
-        usage = reader.usage_or_estimate(self.input_estimate)
+        usage = self.usage_so_far(reader)
         if not self.client_gone:
             self.told = self.status
         if self.endpoint == "responses":
@@ -530,12 +529,18 @@ class Exchange:
         elif self.request.method != b"POST":
             usage = NOTHING
         if reader.error is not None:
-            was_worked_on = reader.first_token_seen or reader.usage is not None
-            self.finish("error", "stream_error_event", usage if was_worked_on else NOTHING)
+            self.finish("error", "stream_error_event", usage)
         elif self.is_cut(reader):
             self.finish("interrupted", "stream_unfinished", usage)
         else:
             self.finish("ok", None, usage)
+
+    def usage_so_far(self, reader: StreamReader) -> TokenUsage:
+        """What a stream has used; one that began with an error was not worked on."""
+        was_refused = reader.error is not None and not reader.first_token_seen
+        if was_refused and reader.usage is None:
+            return NOTHING
+        return reader.usage_or_estimate(self.input_estimate)
 
     # what goes wrong
 
@@ -559,8 +564,14 @@ class Exchange:
             self.end_of_error(is_whole=False)
             return
         self.leave_gate(None)
+        self.perform(self.calls_left().on_fault(fault, self.gateway.now()))
+
+    def calls_left(self) -> Calls:
+        """The machine of calls, which hears whether the stream itself told of a failure before."""
         assert self.calls is not None
-        self.perform(self.calls.on_fault(fault, self.gateway.now()))
+        if self.reader is not None and self.reader.error is not None:
+            self.calls.is_failed = True
+        return self.calls
 
     def time_out(self, kind: TimeoutKind, now: float) -> None:
         """A limit of the target passed without what it waits for."""
@@ -577,8 +588,7 @@ class Exchange:
             self.end_of_error(is_whole=False)
             return
         self.leave_gate(None)
-        assert self.calls is not None
-        self.perform(self.calls.on_timeout(kind, now))
+        self.perform(self.calls_left().on_timeout(kind, now))
 
     def fail(self, action: Fail) -> None:
         """No answer is to be had, and none was kept: our own words."""
@@ -592,15 +602,22 @@ class Exchange:
     def tear(self, error_type: str) -> None:
         """The upstream broke after bytes were relayed: say so, so that no cut looks complete."""
         reader = self.reader
-        usage = None if reader is None else reader.usage_or_estimate(self.input_estimate)
-        self.finish("interrupted", error_type, usage)
+        if reader is None:
+            self.finish("interrupted", error_type, None)
+        elif reader.error is not None:  # it had said so itself, and the client has its words
+            self.finish_stream()
+        else:
+            self.finish("interrupted", error_type, self.usage_so_far(reader))
         self.close()
         if self.client_gone:
             return
         if reader is None:
             self.responder.abort()
             return
-        self.responder.write(reader.close() + error_event(self.endpoint, error_type, BROKEN_OFF))
+        out = reader.close()
+        if reader.error is None:
+            out += error_event(self.endpoint, error_type, BROKEN_OFF)
+        self.responder.write(out)
         self.responder.end()
 
     # the client
@@ -647,7 +664,7 @@ class Exchange:
         if not is_sent or self.phase == ERROR:  # between attempts, or nothing was worked on
             usage = NOTHING
         elif self.reader is not None:
-            usage = self.reader.usage_or_estimate(self.input_estimate)
+            usage = self.usage_so_far(self.reader)
         self.finish("interrupted", error_type, usage)
         self.close()
 
