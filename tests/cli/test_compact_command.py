@@ -105,3 +105,26 @@ def test_profile_of_own_fleets_alone_names_no_cost(tmp_path: Path) -> None:
     result = run("profile", "--usage", tmp_path / "ledger")
     assert "Every request was served by fleets of one's own" in result.output
     assert "$" not in result.output
+
+
+def test_a_segment_that_is_still_written_is_told(tmp_path: Path) -> None:
+    writer = SpoolWriter(tmp_path / "spool", worker="0")
+    told = RequestLine(request_id="r", started_at_us=START_US, status="ok", price_state="unpriced")
+    writer.append(encode_line(told))
+    writer.sync()
+    result = run("compact", tmp_path / "spool", tmp_path / "ledger")
+    assert result.output == (
+        "0 requests stored from 0 segments; 1 segment still open: closed within the gateway's "
+        "spool.segment_s (60 s unless set), or when it stops; then run this again\n"
+    )
+    as_json = run("compact", tmp_path / "spool", tmp_path / "ledger", "--json")
+    assert json.loads(as_json.output)["n_open_segments"] == 1
+    writer.close()
+    result = run("compact", tmp_path / "spool", tmp_path / "ledger")
+    assert result.output == "1 requests stored from 1 segments\n"
+
+
+def test_a_missing_ledger_is_mended_by_compaction_too(tmp_path: Path) -> None:
+    result = run("profile", "--usage", tmp_path / "ledger")
+    assert result.exit_code == 2
+    assert f"`weighbridge compact SPOOL {tmp_path / 'ledger'}`" in result.output

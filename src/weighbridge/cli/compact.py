@@ -73,21 +73,23 @@ def _pricer(prices: Path) -> Pricer:
 def _once(spool: Path, ledger: Path, prices: Pricer | None, as_json: bool) -> None:
     import datetime as dt
 
+    from weighbridge.ledger.spool_files import OPEN, segments
     from weighbridge.usage.compaction import compact as run
 
     result = run(spool, ledger, now=dt.datetime.now(dt.UTC), prices=prices)
-    click.echo(_as_json(result) if as_json else told(result))
+    n_open = len(segments(spool, OPEN))
+    click.echo(_as_json(result, n_open) if as_json else told(result, n_open))
 
 
-def _as_json(result: CompactionResult) -> str:
+def _as_json(result: CompactionResult, n_open: int) -> str:
     import json
     from dataclasses import asdict
 
-    return json.dumps(asdict(result))
+    return json.dumps({**asdict(result), "n_open_segments": n_open})
 
 
-def told(result: CompactionResult) -> str:
-    """The result in one line."""
+def told(result: CompactionResult, n_open: int = 0) -> str:
+    """The result in one line; what a gateway still writes is read by a later run."""
     parts = [f"{result.n_requests:,} requests stored from {result.n_segments:,} segments"]
     counts = (
         (result.n_interrupted, "of them interrupted"),
@@ -100,4 +102,12 @@ def told(result: CompactionResult) -> str:
     )
     parts += [f"{count:,} {words}" for count, words in counts if count]
     parts += [f"{count:,} x {name}" for name, count in sorted(result.events.items())]
+    if n_open:
+        from weighbridge.gateway.settings import SpoolSettings
+
+        within_s = SpoolSettings().segment_s
+        parts.append(
+            f"{n_open:,} segment{'s'[: n_open > 1]} still open: closed within the gateway's "
+            f"spool.segment_s ({within_s:g} s unless set), or when it stops; then run this again"
+        )
     return "; ".join(parts)

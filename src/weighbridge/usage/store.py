@@ -132,7 +132,10 @@ class Ledger:
 def open_ledger(path: Path | str) -> Ledger:
     """The ledger in a directory; raises where there is none or where it holds no request."""
     folder = Path(path)
-    mend = f"run `weighbridge import SOURCE FILE... --into {folder}` first, or name another folder"
+    mend = (
+        f"run `weighbridge import SOURCE FILE... --into {folder}` first, or for what a gateway "
+        f"wrote `weighbridge compact SPOOL {folder}`, or name another folder"
+    )
     if not folder.exists():
         raise InputError(str(folder), "", "there is no such ledger directory", mend)
     if not folder.is_dir():
