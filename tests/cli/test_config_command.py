@@ -96,8 +96,10 @@ def test_converted_configuration_goes_to_standard_output_alone() -> None:
 
 def test_conversion_never_overwrites(tmp_path: Path) -> None:
     out = written(tmp_path, "mine")
-    result = run("from-litellm", LITELLM, "-o", out)
-    assert result.exit_code == 2
+    for place in (out, tmp_path / "none" / "gateway.yaml"):
+        result = run("from-litellm", LITELLM, "-o", place)
+        assert result.exit_code == 2
+        assert "things to look at" not in result.output  # told before the work, not after it
     assert out.read_text() == "mine"
 
 
@@ -136,3 +138,28 @@ def test_check_refuses_a_broken_key_file(tmp_path: Path) -> None:
     result = run("check", path)
     assert result.exit_code == 2
     assert "keys.json: is no JSON" in result.stderr
+
+
+def test_conversion_tells_first_which_models_are_lost(tmp_path: Path) -> None:
+    text = """\
+model_list:
+  - {model_name: mine, litellm_params: {model: openai/gpt-4o, temperature: 0.2}}
+  - {model_name: sonnet, litellm_params: {model: bedrock/anthropic.claude-sonnet-4-5-v1}}
+  - {model_name: gpt-9, litellm_params: {model: vertex_ai/gemini-2.5-pro}}
+  - {model_name: gpt-*, litellm_params: {model: openai/*}}
+  - {model_name: claude, litellm_params: {model: anthropic/claude-sonnet-4-5}}
+router_settings: {model_group_alias: {ghost: nowhere}}
+litellm_settings: {default_fallbacks: [mine]}
+"""
+    told = run("from-litellm", written(tmp_path, text)).stderr.splitlines()
+    head = told.index("3 models that clients ask for are not carried:")
+    lost, others = told[head + 1 : head + 4], told[head + 4 :]
+    assert lost[0].startswith("  sonnet gets 404: model_list[1].litellm_params.model: bedrock")
+    assert lost[1].startswith("  gpt-9 is answered by what serves `gpt-*`: model_list[2].")
+    assert lost[2].startswith("  ghost gets 404: router_settings.model_group_alias.ghost: ")
+    assert others[0].endswith(" things to look at, for your information:")
+    assert any("model_list[0].litellm_params.temperature" in line for line in others)
+    assert any(
+        line.startswith("  rules.claude (anthropic).fallback: leaves out mine of")
+        for line in others
+    )

@@ -61,24 +61,24 @@ def _notes(policy: Policy, prices: Path | None) -> list[str]:
 def from_litellm(file: Path, out: Path | None) -> None:
     """Make a configuration from LiteLLM's config.yaml in FILE.
 
-    What could not be carried over is listed on standard error, with the reason. Keys written out
-    in FILE are never copied; addresses held in the environment are looked up there.
+    What could not be carried over is listed on standard error, with the reason: first the models
+    that clients ask for and that are not served. Keys written out in FILE are never copied;
+    addresses held in the environment are looked up there.
     """
     from weighbridge.policy.document import load_yaml
     from weighbridge.policy.litellm import from_litellm as convert
     from weighbridge.policy.reading import read_policy
     from weighbridge.units import InputError
 
+    if out is not None:
+        _check_out(out)
     document, _ = load_yaml(file)
     if not isinstance(document.get("model_list"), list):
         raise InputError(
             str(file), "model_list", "is missing or no list", "name LiteLLM's config.yaml"
         )
     new, left_out = convert(document, os.environ)
-    if left_out:
-        click.echo(f"{len(left_out)} things to look at:", err=True)
-    for line in left_out:
-        click.echo(f"  {line}", err=True)
+    _list_left_out(document, new, left_out)
     if not new["targets"]:
         raise InputError(str(file), "model_list", "holds nothing that can be carried", "see above")
     read_policy(new, f"{file} as converted")
@@ -88,6 +88,30 @@ def from_litellm(file: Path, out: Path | None) -> None:
     else:
         _write(out, text)
         click.echo(f"wrote {out}: look at it with `weighbridge config check {out}`", err=True)
+
+
+def _list_left_out(document: dict[str, Any], new: dict[str, Any], notes: list[str]) -> None:
+    from weighbridge.policy.litellm_losses import sort_notes
+
+    lost, others = sort_notes(document, new, notes)
+    for head, lines in (
+        ("models that clients ask for are not carried:", lost),
+        ("things to look at, for your information:", others),
+    ):
+        if lines:
+            click.echo(f"{len(lines)} {head}", err=True)
+        for line in lines:
+            click.echo(f"  {line}", err=True)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a place that cannot be written before any work is done for it."""
+    from weighbridge.units import InputError
+
+    if out.exists():
+        raise InputError(str(out), "", "is there already", "name a new file")
+    if not out.parent.is_dir():
+        raise InputError(str(out), "", "lies in no folder that there is", "name another path")
 
 
 def _yaml(document: dict[str, Any]) -> str:

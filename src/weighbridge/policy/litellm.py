@@ -138,7 +138,12 @@ def _routes(
             if dialect == "openai":
                 models |= dict.fromkeys(names, route if len(route) > 1 else route["targets"])
             else:
-                rules.append({"name": f"{group} ({dialect})", "match": {"model": names}, **route})
+                name = f"{group} ({dialect})"
+                rules.append({"name": name, "match": {"model": names}, **route})
+                left = [to for to in fallbacks.get(group, ()) if not _of(named, to, dialect)]
+                if left:
+                    why = "of LiteLLM's fallbacks and default_fallbacks: no Anthropic API there"
+                    notes.add(f"rules.{name}.fallback", f"leaves out {', '.join(left)} {why}")
     return ({"rules": rules} if rules else {}) | {"models": models}
 
 
