@@ -349,6 +349,36 @@ def test_only_failures_leave_lengths_unknown(tmp_path):
     assert "token lengths" in {one.conclusion for one in found.withheld}
 
 
+def test_fingerprints_seen_once_or_twice_are_unassigned_and_no_types(tmp_path):
+    strays = [
+        row(START, template=name, tenant=f"t{k}", output_tokens=10)
+        for k, name in enumerate(("~one", "~two", "~two", "named-once"))
+    ]
+    often = [row(START, template="~often", output_tokens=10) for _ in range(3)]
+    found = profile(stored(tmp_path, [*hourly_rows(1, feature="a"), *strays, *often]))
+    labels = {(one.template, one.n_requests) for one in found.query_types}
+    assert {("~often", 3), ("named-once", 1), ("(other)", 3)} <= labels
+    assert not any(template in {"~one", "~two"} for template, _ in labels)
+    tokens = found.concentration[0]
+    assert tokens.n_types == 3
+    assert tokens.unassigned_share_frac == pytest.approx(30 / found.tokens.total_tokens)
+    assert sum(one.n_requests for one in found.query_types) == found.span.n_requests
+
+
+def test_tenants_stand_in_where_all_fingerprints_are_rare(tmp_path):
+    rows = [row(START, template=f"~{k}", tenant="a", output_tokens=10) for k in range(4)]
+    found = profile(stored(tmp_path, rows))
+    assert [(one.label, one.n_requests) for one in found.query_types] == [("a", 4)]
+    assert found.concentration[0].unassigned_share_frac == 1.0
+
+
+def test_rare_fingerprints_alone_are_told_of_together(tmp_path):
+    rows = [row(START, template=f"~{k}", output_tokens=10) for k in range(4)]
+    found = profile(stored(tmp_path, rows))
+    assert [(one.template, one.n_requests) for one in found.query_types] == [("(other)", 4)]
+    assert found.concentration[0].n_types == 0
+
+
 def test_tenants_stand_in_where_nobody_names_a_query_type(tmp_path):
     found = profile(stored(tmp_path, [*hourly_rows(1, tenant="a"), *hourly_rows(1)]))
     assert [one.label for one in found.query_types] == ["(unassigned)", "a"]

@@ -235,7 +235,7 @@ class _Run:
     def _concentration(
         self, hourly: ir.Table, typing: Typing, whole: Use
     ) -> tuple[Concentration, ...]:
-        unassigned = self._unassigned(hourly)
+        unassigned = self._unassigned(hourly) + typing.strays
         named = [one.use for one in typing.every if not _nameless(typing.by, one.parts)]
         curves = (
             concentration(

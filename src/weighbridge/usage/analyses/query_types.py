@@ -27,6 +27,8 @@ from weighbridge.usage.results import Peak, Quantiles, QueryTypeProfile
 
 OTHER_LABEL = "(other)"
 MICROSECOND = 1e-6
+FINGERPRINT_START = "~"  # of a template that nobody named
+LEAST_REQUESTS = 3  # of a fingerprint, to be taken for a template and not for a chat
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Typing:
     every: tuple[QueryType, ...]
     kept: tuple[QueryType, ...]
     other: Use
+    strays: Use = NOTHING  # of fingerprints too rare to be types: unassigned, not among `every`
 
     @property
     def rows(self) -> list[tuple[object, ...]]:
@@ -70,13 +73,17 @@ class TypeDemand:
 def find_types(engine: Engine, hourly: ir.Table, by: Sequence[str], top: int) -> Typing:
     """Read all query types and keep the largest `top` by share of cost or of tokens.
 
-    Where no request names any of `by`, tenants stand in for query types.
+    Where no request names any of `by`, tenants stand in for query types. Fingerprints seen once or
+    twice are no types: each would cost a verification of its own.
     """
-    every = _types_by(engine, hourly, by)
+    found = _types_by(engine, hourly, by)
+    every = [one for one in found if not _is_stray(by, one)]
+    strays = sum((one.use for one in found if _is_stray(by, one)), NOTHING)
+    rest = strays
     if all(one.is_unassigned for one in every) and "tenant" not in by:
         tenants = _types_by(engine, hourly, ("tenant",))
         if not all(one.is_unassigned for one in tenants):
-            by, every = ("tenant",), tenants
+            by, every, rest = ("tenant",), tenants, NOTHING
     cost = float(sum(one.use.list_cost_usd for one in every)) or 1.0
     tokens = sum(one.use.tokens.total_tokens for one in every) or 1
 
@@ -86,7 +93,13 @@ def find_types(engine: Engine, hourly: ir.Table, by: Sequence[str], top: int) ->
 
     ranked = sorted(every, key=lambda one: (-weight(one), _name(one)))
     kept = tuple(sorted(ranked[:top], key=_by_size))
-    return Typing(tuple(by), tuple(every), kept, sum((one.use for one in ranked[top:]), NOTHING))
+    other = sum((one.use for one in ranked[top:]), rest)
+    return Typing(tuple(by), tuple(every), kept, other, strays)
+
+
+def _is_stray(by: Sequence[str], one: QueryType) -> bool:
+    template = dict(zip(by, one.parts, strict=True)).get("template") or ""
+    return template.startswith(FINGERPRINT_START) and one.use.n_requests < LEAST_REQUESTS
 
 
 def _types_by(engine: Engine, hourly: ir.Table, by: Sequence[str]) -> list[QueryType]:
