@@ -407,3 +407,31 @@ def test_a_client_that_leaves_a_stream_that_began_with_an_error_has_used_nothing
                 assert (record.uncached_input_tokens, record.list_cost_pico_usd) == (0, 0)
 
     run(main)
+
+
+async def fail(up, reader, writer) -> None:
+    writer.write(b"HTTP/1.1 502 X\r\ncontent-length: 2\r\n\r\n{}")
+
+
+@pytest.mark.parametrize("script", [fail, hang_up])
+@pytest.mark.parametrize(
+    ("said", "n_calls"),
+    [
+        ({"conversation": "conv_1"}, 1),
+        ({"conversation": {"id": "conv_1"}}, 1),
+        ({"background": True}, 1),
+        ({"background": True, "input": "x" * 20_000}, 1),
+        ({"previous_response_id": "resp_1", "conversation": None, "background": False}, 3),
+        ({"prompt_cache_key": "c", "background": None}, 3),
+    ],
+)
+def test_what_adds_to_a_conversation_or_goes_on_by_itself_is_asked_once(  # noqa: PLR0917
+    house, run, scripted, script, said, n_calls
+) -> None:
+    async def main() -> None:
+        async with scripted(script) as up, house(at(up)) as h:
+            asked = {"model": "gpt-4o-mini", "input": "hello", **said}
+            assert (await h.ask(asked, "/v1/responses")).status == 502
+            assert len(up.bodies) == n_calls
+
+    run(main)

@@ -77,7 +77,9 @@ class Setup:
 
     def is_repeatable(self, x: Exchange) -> bool:
         """Whether asking twice does nothing twice besides costing twice."""
-        return x.ask is not None or x.request.method in SAFE_METHODS
+        if x.ask is not None:
+            return not x.ask.acts_once
+        return x.request.method in SAFE_METHODS
 
     def most(self, ask: Ask, route: Route, at: float) -> tuple[int, int]:
         """The most a request can take: tokens, and 10^-12 USD at the dearest of its targets."""

@@ -27,6 +27,7 @@ class Ask:
     user: str | None = None
     conversation: str | None = None
     stateful_id: str | None = None  # previous_response_id: the state is at one target
+    acts_once: bool = False  # it adds to a stored conversation, or goes on when nobody waits
     feature: str | None = None  # from metadata and tags that LiteLLM and Helicone clients send
     template: str | None = None
     tags: tuple[str, ...] = ()

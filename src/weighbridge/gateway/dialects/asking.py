@@ -65,6 +65,7 @@ class _ResponsesBody(Struct):
     safety_identifier: Raw = _ABSENT
     prompt_cache_key: Raw = _ABSENT
     previous_response_id: str | None = None
+    background: Raw = _ABSENT
     conversation: Raw = _ABSENT
     metadata: Raw = _ABSENT
     service_tier: Raw = _ABSENT
@@ -177,6 +178,7 @@ def _ask_responses(body: bytes) -> Ask:
         text = _DECODE_FORMATTED(said.text)
         ask.has_json_schema = text.format is not None and text.format.type == "json_schema"
     _add_common(ask, said, body)
+    ask.acts_once = bytes(said.background) == b"true"
     if said.previous_response_id:
         ask.stateful_id = said.previous_response_id
     if len(said.conversation) > _NOTHING_BYTES:
@@ -184,6 +186,7 @@ def _ask_responses(body: bytes) -> Ask:
         conversation = named.id if isinstance(named, _Named) else named
         if conversation:
             ask.conversation = tidy(conversation)
+            ask.acts_once = True
             ask.stateful_id = ask.stateful_id or conversation
     return ask
 
