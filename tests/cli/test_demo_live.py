@@ -86,6 +86,19 @@ def test_a_day_is_decided_on_and_says_what_it_cannot_tell(one_day: tuple[Place, 
     assert "<html" in place.report.read_text(encoding="utf-8")
 
 
+def test_output_that_is_no_terminal_names_each_phase_and_that_the_demo_was_tuned(
+    one_day: tuple[Place, str],
+) -> None:
+    _, output = one_day
+    lines = output.splitlines()
+    told = [line for line in lines if line.startswith("demo: ")]
+    assert len(told) == len(set(told))
+    assert {"demo: time the gateway", "demo: compact", "demo: decide"} <= set(told)
+    words = " ".join(output.split())
+    assert "(1 day and the drain)" in words
+    assert "An illustration, not evidence" in words
+
+
 def test_no_secret_is_left_behind(one_day: tuple[Place, str]) -> None:
     place, _ = one_day
     written = b"".join(p.read_bytes() for p in place.folder.rglob("*") if p.is_file())

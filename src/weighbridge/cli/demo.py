@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from weighbridge.cli.demo_phases import phases, told_phase
 from weighbridge.cli.demo_place import Place, clear, write_scenario
 
 if TYPE_CHECKING:
     from weighbridge.study.decide import Run
 
+TUNED = (
+    "An illustration, not evidence: the made-up company's traffic and scenario were tuned so that "
+    "the verdict on its week is a split."
+)
 SPEED = 7200.0  # two hours of the made-up week in a second
 
 
@@ -62,6 +67,7 @@ def demo(out: Path, seed: int, days: int, speed: float, from_log: bool) -> None:
     from weighbridge.cli.decide import Outputs, run_decide
     from weighbridge.study.scenario import load_scenario
 
+    told_phase("decide")
     run_decide(
         load_scenario(place.scenario), place.usage, _run(place, seed), Outputs(html=place.report)
     )
@@ -69,10 +75,9 @@ def demo(out: Path, seed: int, days: int, speed: float, from_log: bool) -> None:
 
 
 def _import_synthetic(place: Place, seed: int, days: int) -> None:
-    from weighbridge.cli.decide import progress_bar
     from weighbridge.cli.demo_log import import_log, write_log
 
-    with progress_bar() as tell:
+    with phases() as tell:
         write_log(place, seed, days, tell)
         import_log(place, tell)
     write_scenario(place)
@@ -88,6 +93,8 @@ def _run(place: Place, seed: int) -> Run:
 def _say_next(place: Place, from_log: bool) -> None:
     from weighbridge.cli.decide import screen
 
+    console = screen()
+    console.print(f"\n{TUNED}", highlight=False, style="dim")
     rows = [
         ("read the report", f"open {place.report} in a browser"),
         ("who burns what", f"weighbridge profile --usage {place.usage}"),
@@ -98,7 +105,6 @@ def _say_next(place: Place, from_log: bool) -> None:
     else:
         rows.append(("see its rules", f"{place.gateway / 'gateway.yaml'}"))
         rows.append(("your own traffic", "weighbridge serve --observe --upstream openai"))
-    console = screen()
     console.print("\n[bold]Next[/bold]")
     for name, what in rows:
         console.print(f"  {name:<17} {what}", highlight=False, soft_wrap=True)

@@ -137,7 +137,8 @@ def _money(table: Table, run: LiveRun, seen: Recorded) -> None:
     table.add_row(
         "fleet",
         f"${seen.fleet_usd:,.2f}",
-        f"{seen.fleet_hours:,.0f} hours of a made-up L4 at $0.80, busy or idle",
+        f"{seen.fleet_hours:,.0f} hours ({_days(run.n_days)} and the drain) of a made-up L4 at "
+        "$0.80, busy or idle",
     )
 
 
@@ -147,13 +148,17 @@ def _gap(gap: Decimal) -> str:
     return f"of the stand-in: differs by ${abs(gap):.6f}"
 
 
+def _days(n_days: int) -> str:
+    return "1 day" if n_days == 1 else f"{n_days} days"
+
+
 def _made_up(run: LiveRun) -> str:
-    days = "day" if run.n_days == 1 else f"{run.n_days} days"
     minute_ms = 60_000 / run.speed
     return (
         "Measured: every request, token, dollar and millisecond above. Made up: the company, its "
-        f"{days} (which passed {run.speed:,.0f} times as fast as they are stamped), the providers "
-        f"(a stand-in with list prices, {PROVIDER_SPEED:g} times as fast as a real one). The fleet "
-        f"is {run.fleet.words}. What was sent is what is decided on: no volume was multiplied. "
-        f"Peaks within an hour are taken as drawn, since a minute lasted {minute_ms:.0f} ms."
+        f"{_days(run.n_days)} (which passed {run.speed:,.0f} times as fast as they are stamped), "
+        f"the providers (a stand-in with list prices, {PROVIDER_SPEED:g} times as fast as a "
+        f"real one). The fleet is {run.fleet.words}. What was sent is what is decided on: no "
+        f"volume was multiplied. Peaks within an hour are taken as drawn, since a minute "
+        f"lasted {minute_ms:.0f} ms."
     )

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.cli.demo_gateway import Fleet, GatewayProcess, make_keys, write_config
+from weighbridge.cli.demo_phases import phases
 from weighbridge.cli.demo_place import Place, write_scenario
 
 if TYPE_CHECKING:
@@ -48,11 +49,10 @@ class LiveRun:
 
 def run_live(place: Place, seed: int, days: int, speed: float) -> None:
     """Run it, leave ledger and scenario, and show the gateway's figures."""
-    from weighbridge.cli.decide import progress_bar
     from weighbridge.cli.demo_figures import show
     from weighbridge.cli.demo_probe import measure_added
 
-    with ended_by_sigterm(), progress_bar() as tell:
+    with ended_by_sigterm(), phases() as tell:
         added = measure_added(place, tell)
         run = _replayed(place, seed, days, speed, added, tell)
     name = f"Demo company, a week rehearsed {speed:,.0f} times as fast"
