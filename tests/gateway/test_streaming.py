@@ -3,10 +3,12 @@
 import asyncio
 import gzip
 import json
+import zlib
 from itertools import pairwise
 
 import pytest
 
+from weighbridge.gateway.dialects.coded import CODED_BYTES_PER_TOKEN
 from weighbridge.rehearsal.provider_settings import DEFAULT_MODELS, Fault, Latency, Settings
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
@@ -531,12 +533,28 @@ def test_an_error_at_the_beginning_is_passed_on_where_nothing_else_is_left(
     run(main)
 
 
-def test_a_stream_that_an_upstream_compressed_unasked_passes_as_it_is(house, run, scripted) -> None:
-    async def main() -> None:
-        packed = gzip.compress(delta(content="hello") + b"data: [DONE]\n\n")
+COUNTED = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":500}}\n\n'
 
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (b"gzip", COUNTED, 500),
+        (b"deflate", COUNTED, 500),
+        (b"gzip", b"", 200),  # by its deltas
+        (b"br", COUNTED, None),  # by its size
+    ],
+)
+def test_a_stream_that_an_upstream_compressed_unasked_passes_as_it_is_and_is_counted(
+    house, run, scripted, case
+) -> None:
+    coding, ending, n_output_tokens = case
+    plain = b"".join(delta(content=f"{n}") for n in range(200)) + ending + b"data: [DONE]\n\n"
+    packed = zlib.compress(plain) if coding == b"deflate" else gzip.compress(plain)
+
+    async def main() -> None:
         async def script(up, reader, writer) -> None:
-            head = HEAD.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")
+            head = HEAD.replace(b"\r\n\r\n", b"\r\ncontent-encoding: %b\r\n\r\n" % coding)
             writer.write(head + chunk(packed[:20]))
             await asyncio.sleep(0.05)
             writer.write(chunk(packed[20:]) + b"0\r\n\r\n")
@@ -544,10 +562,16 @@ def test_a_stream_that_an_upstream_compressed_unasked_passes_as_it_is(house, run
         async with scripted(script) as up, house(pointed(up.url)) as h:
             answer = await h.ask(STREAM)
             assert answer.body == packed
-            assert answer.headers["content-encoding"] == "gzip"
+            assert answer.headers["content-encoding"] == coding.decode()
             record = await h.one_record()
             assert (record.status, record.attempts) == ("ok", 1)
-            assert record.estimated
+            if n_output_tokens == 500:
+                assert not record.estimated
+                assert record.uncached_input_tokens == 3
+            else:
+                assert "output_tokens" in record.estimated
+            by_size = -(-len(packed) // CODED_BYTES_PER_TOKEN)
+            assert record.output_tokens == (n_output_tokens or by_size)
 
     run(main)
 

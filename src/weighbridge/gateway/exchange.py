@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from weighbridge.gateway.admission import Refusal
 from weighbridge.gateway.calls import Action, Calls, Fail, Send, Torn, Wait
 from weighbridge.gateway.dialects.answers import read_answer, response_id_in
-from weighbridge.gateway.dialects.ask import AskError
+from weighbridge.gateway.dialects.ask import AskError, TokenUsage
+from weighbridge.gateway.dialects.coded import CodedReader
+from weighbridge.gateway.dialects.endpoints import stateful_id_in
 from weighbridge.gateway.dialects.errors import error_event
 from weighbridge.gateway.dialects.streams import StreamReader
 from weighbridge.gateway.headers import (
@@ -21,6 +23,7 @@ from weighbridge.gateway.headers import (
     is_coded,
     is_event_stream,
     readable,
+    value_of,
 )
 from weighbridge.gateway.meter import NOTHING
 from weighbridge.gateway.pipeline import PIPELINE, Caller, Step, Waiting
@@ -30,7 +33,7 @@ from weighbridge.gateway.wire.messages import Attempt, Fault, Headers, Responder
 if TYPE_CHECKING:
     from weighbridge.gateway.admission import Grant, VirtualKey
     from weighbridge.gateway.calls import TimeoutKind
-    from weighbridge.gateway.dialects.ask import Ask, Endpoint, TokenUsage
+    from weighbridge.gateway.dialects.ask import Ask, Endpoint
     from weighbridge.gateway.fair_queue import Ticket
     from weighbridge.gateway.gateway import Gateway
     from weighbridge.gateway.live import Live
@@ -307,8 +310,12 @@ class Exchange:
         if is_event_stream(headers, self.ask is not None and self.ask.stream):
             self.phase = HELD
             hide_each = self.hides_usage and live.counts_each_chunk
-            endpoint = "other" if is_coded(headers) else self.endpoint
-            self.reader = StreamReader(endpoint, hide_usage=self.hides_usage, hide_each=hide_each)
+            if is_coded(headers):
+                self.reader = CodedReader(self.endpoint, value_of(headers, b"content-encoding"))
+            else:
+                self.reader = StreamReader(
+                    self.endpoint, hide_usage=self.hides_usage, hide_each=hide_each
+                )
         else:
             self.phase = BODY
 
@@ -473,12 +480,28 @@ class Exchange:
     def usage_in(self, body: bytes) -> TokenUsage | None:
         """What a whole answer says was used; who only looks at what is stored uses nothing."""
         request = self.request
-        if request.method != b"POST":
-            return NOTHING
+        if request.method != b"POST" or request.path.endswith(b"/cancel"):
+            return self.usage_owed(body)
         text = readable(body, self.upstream_headers)
         usage = read_answer(self.endpoint, text)
         if self.endpoint == "responses" or request.path == CONVERSATIONS:
-            self.remember(response_id_in(text) if usage is None else usage.response_id)
+            stored_id = response_id_in(text) if usage is None else usage.response_id
+            self.remember(stored_id)
+            ask = self.ask
+            if usage is None and stored_id and ask is not None and ask.is_background:
+                self.setup.homes.owe(stored_id)
+                usage = TokenUsage(estimated=("uncached_input_tokens", "output_tokens"))
+        return usage
+
+    def usage_owed(self, body: bytes) -> TokenUsage:
+        """What is told of a response made in the background, once; looking at it uses nothing."""
+        stored_id, homes = stateful_id_in(self.request.path), self.setup.homes
+        if stored_id is None or not homes.owes(stored_id):
+            return NOTHING
+        usage = read_answer("responses", readable(body, self.upstream_headers))
+        if usage is None:
+            return NOTHING
+        homes.pay(stored_id)
         return usage
 
     def remember(self, stored_id: str | None) -> None:
