@@ -5,6 +5,7 @@ import json
 import pytest
 
 from weighbridge.gateway.dialects.asking import read_ask
+from weighbridge.gateway.homes import StateHomes
 from weighbridge.gateway.key_store import KeyStore, KeyTerms
 from weighbridge.gateway.live import most_output_tokens
 
@@ -172,3 +173,75 @@ def test_every_choice_counts_before_a_cap() -> None:
     ask = read_ask("chat", json.dumps({**CHAT, "max_tokens": 100, "n": 3}).encode())
     assert most_output_tokens(ask, 4096) == 300
     assert most_output_tokens(read_ask("chat", json.dumps({**CHAT, "n": 2}).encode()), 50) == 100
+
+
+async def in_background(up, reader, writer) -> None:
+    """Queued first, in progress at the second look, done from the third on."""
+    is_done = len(up.heads) > 2
+    status = "completed" if is_done else "queued"
+    usage = {"input_tokens": 100, "output_tokens": 100_000} if is_done else None
+    said = {"id": "resp_1", "status": status, "model": "gpt-4o-mini", "usage": usage}
+    await answered(writer, said)
+
+
+@pytest.mark.parametrize("ends_with", ["GET", "cancel"])
+def test_what_was_made_in_the_background_is_booked_once_when_it_is_fetched(
+    house, run, scripted, ends_with
+) -> None:
+    async def main() -> None:
+        def change(document) -> None:
+            document["targets"]["up0"]["url"] = up.url
+
+        async with scripted(in_background) as up, house(change) as h:
+            assert (await h.ask({**ASK, "background": True}, "/v1/responses")).status == 200
+            await h.ask(path="/v1/responses/resp_1", method="GET")
+            if ends_with == "cancel":
+                await h.ask(b"", "/v1/responses/resp_1/cancel")
+            for _ in range(2):
+                await h.ask(path="/v1/responses/resp_1", method="GET")
+            n = 5 if ends_with == "cancel" else 4
+            await h.until(lambda: len(h.records()) == n)
+            booked = [record.output_tokens for record in h.records()]
+            assert booked == [0, 0, 100_000, 0, 0][:n]
+            costs = [record.list_cost_pico_usd for record in h.records()]
+            assert costs[2] == 100 * 150_000 + 100_000 * 600_000
+            assert sum(costs) == costs[2]
+            assert h.records()[0].estimated == ("uncached_input_tokens", "output_tokens")
+
+    run(main)
+
+
+@pytest.mark.parametrize("asked", [True, "true", 1])
+def test_a_hard_budget_lets_nothing_be_made_in_the_background(house, run, asked) -> None:
+    async def main() -> None:
+        async with house(budgets=("100/month",)) as h:
+            answer = await h.ask({**ASK, "background": asked}, "/v1/responses")
+            assert (answer.status, answer.json["error"]["code"]) == (400, "background_not_allowed")
+            assert not h.providers[0].requests
+            for said in (False, None):
+                answer = await h.ask({**ASK, "background": said}, "/v1/responses")
+                assert answer.status == 200
+
+    run(main)
+
+
+def test_a_soft_budget_lets_responses_be_made_in_the_background(house, run, scripted) -> None:
+    async def main() -> None:
+        def change(document) -> None:
+            document["targets"]["up0"]["url"] = up.url
+
+        async with scripted(in_background) as up, house(change, budgets=("1/month:soft",)) as h:
+            assert (await h.ask({**ASK, "background": True}, "/v1/responses")).status == 200
+
+    run(main)
+
+
+def test_what_is_owed_is_known_to_other_workers_and_paid_once(tmp_path) -> None:
+    mine, other = StateHomes(tmp_path / "homes"), StateHomes(tmp_path / "homes")
+    mine.remember("resp_1", "up0", "search")
+    mine.owe("resp_1")
+    assert other.owes("resp_1")
+    assert other.home_of("resp_1").target == "up0"
+    other.pay("resp_1")
+    assert not mine.owes("resp_1")
+    assert not StateHomes(tmp_path / "homes").owes("resp_1")

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 MOST_IDS = 200_000
 DIGEST_BYTES = 12
+OWED = "+"
+PAID = "-"
 
 
 class Home(NamedTuple):
@@ -34,6 +36,7 @@ class StateHomes:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._homes: OrderedDict[str, Home] = OrderedDict()
+        self._unpaid: OrderedDict[str, None] = OrderedDict()
         self._read_bytes = 0
         self._refresh()
 
@@ -44,12 +47,32 @@ class StateHomes:
         if self._homes.get(digest) == home:
             return
         self._put(digest, home)
+        self._append(f"{digest} {home.owner} {target}")
+
+    def owe(self, response_id: str) -> None:
+        """A response was answered without its usage: whoever fetches it first brings that."""
+        digest = _digest(response_id)
+        self._mark(digest, is_owed=True)
+        self._append(f"{OWED}{digest}")
+
+    def owes(self, response_id: str) -> bool:
+        """Whether the usage of a response was never seen."""
+        self._refresh()
+        return _digest(response_id) in self._unpaid
+
+    def pay(self, response_id: str) -> None:
+        """The usage of a response was seen: it counts once."""
+        digest = _digest(response_id)
+        self._mark(digest, is_owed=False)
+        self._append(f"{PAID}{digest}")
+
+    def _append(self, line: str) -> None:
         if self._path is None:
             return
         try:
             file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(file, f"{digest} {home.owner} {target}\n".encode())
+                os.write(file, f"{line}\n".encode())
             finally:
                 os.close(file)
         except OSError:
@@ -67,6 +90,14 @@ class StateHomes:
         if len(self._homes) > MOST_IDS:
             self._homes.popitem(last=False)
 
+    def _mark(self, digest: str, *, is_owed: bool) -> None:
+        if is_owed:
+            self._unpaid[digest] = None
+            if len(self._unpaid) > MOST_IDS:
+                self._unpaid.popitem(last=False)
+        else:
+            self._unpaid.pop(digest, None)
+
     def _refresh(self) -> None:
         if self._path is None:
             return
@@ -81,7 +112,9 @@ class StateHomes:
         for line in whole.splitlines():
             digest, _, rest = line.decode("utf-8", "replace").partition(" ")
             owner, _, target = rest.partition(" ")
-            if target:
+            if digest[:1] in {OWED, PAID}:
+                self._mark(digest[1:], is_owed=digest[0] == OWED)
+            elif target:
                 self._put(digest, Home(target, owner))
 
 

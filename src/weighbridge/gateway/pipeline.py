@@ -55,6 +55,12 @@ UNREAD_MODEL = Refusal(
     "This key may ask for some models only, so that what it sends here has to be a JSON object "
     "with a `model`; no other body is passed on.",
 )
+BACKGROUND = Refusal(
+    400,
+    "background_not_allowed",
+    "A hard budget applies here, and what `background` costs is not known when it is answered. "
+    "Leave `background` out.",
+)
 UNRECORDED = Refusal(
     503, "not_recorded", "Requests cannot be written down just now, so none is served.", 5.0
 )
@@ -251,7 +257,10 @@ def claim(x: Exchange, facts: Facts, route: Route) -> Outcome:
     setup, ask = x.setup, x.ask
     assert ask is not None
     tokens, pico_usd = setup.most(ask, route, x.at)
-    return claimed(x, Claim(x.key, x.tenant, facts.feature, facts.model, tokens, pico_usd))
+    wanted = Claim(x.key, x.tenant, facts.feature, facts.model, tokens, pico_usd)
+    if ask.is_background and setup.has_hard_budget(wanted):
+        return BACKGROUND
+    return claimed(x, wanted)
 
 
 def claimed(x: Exchange, wanted: Claim) -> Outcome:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from weighbridge.catalog.price_tables import ModelPrices, service_tier_of
-from weighbridge.gateway.admission import Admission, Refusal, VirtualKey
+from weighbridge.gateway.admission import Admission, Claim, Refusal, VirtualKey
+from weighbridge.gateway.admission.rules import ANY, names_of
 from weighbridge.gateway.breaker import TargetHealth
 from weighbridge.gateway.calls import CallContext, RetrySettings
 from weighbridge.gateway.config import Config, targets_named
@@ -98,6 +99,15 @@ class Setup:
                     most = self.pricer.most_pico_usd(prices, at_us, n_input, most_output, tier)
                     pico_usd = max(pico_usd, most or 0)
         return n_input + most_output, pico_usd
+
+    def has_hard_budget(self, claim: Claim) -> bool:
+        """Whether money that a claim spends may run out."""
+        own = () if claim.key is None else claim.key.budgets
+        names = names_of(claim)
+        return any(
+            budget.kind == "hard" and (budget.name == ANY or (budget.scope, budget.name) in names)
+            for budget in (*own, *self.config.budgets)
+        )
 
     def prices_of(self, target: Target, model: str) -> ModelPrices | None:
         """Prices of a hosted target; None where it is self-hosted or has no price."""

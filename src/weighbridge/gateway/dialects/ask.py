@@ -32,6 +32,7 @@ class Ask:
     template: str | None = None
     tags: tuple[str, ...] = ()
     service_tier: str | None = None
+    is_background: bool = False  # answered before it is worked on, and so without usage
     names_fallbacks: bool = False  # `models` or `route`, by which OpenRouter takes another model
     input_tokens_estimate: int = 0  # from sizes alone; prompts are not tokenised
     fields: dict[str, Raw] | None = field(default=None, compare=False, repr=False)

@@ -26,6 +26,7 @@ _IS_ATTACHED = re.compile(rb';base64,|"data"\s*:\s*"')
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
 _LARGE_BYTES = 16 * 1024
 _ABSENT = Raw()
+_NOT_ASKED = frozenset((b"", b"null", b"false"))
 _NOTHING_BYTES = 4  # absent, null, [] and {} are no longer than this
 
 Number = int | float | None
@@ -179,6 +180,7 @@ def _ask_responses(body: bytes) -> Ask:
         ask.has_json_schema = text.format is not None and text.format.type == "json_schema"
     _add_common(ask, said, body)
     ask.acts_once = bytes(said.background) == b"true"
+    ask.is_background = bytes(said.background) not in _NOT_ASKED
     if said.previous_response_id:
         ask.stateful_id = said.previous_response_id
     if len(said.conversation) > _NOTHING_BYTES:

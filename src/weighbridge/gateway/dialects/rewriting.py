@@ -29,6 +29,7 @@ _DECISIVE = frozenset(
         "conversation",
         "metadata",
         "service_tier",
+        "background",
         "models",
         "route",
     )
