@@ -576,6 +576,27 @@ def test_a_stream_that_an_upstream_compressed_unasked_passes_as_it_is_and_is_cou
     run(main)
 
 
+def test_a_compressed_stream_that_breaks_is_cut_without_words_of_ours(house, run, scripted) -> None:
+    machine = zlib.compressobj(wbits=31)
+    packed = machine.compress(delta(content="hello") * 3) + machine.flush(zlib.Z_SYNC_FLUSH)
+
+    async def main() -> None:
+        async def script(up, reader, writer) -> None:
+            head = HEAD.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")
+            writer.write(head + chunk(packed))
+            await writer.drain()
+            writer.close()
+
+        async with scripted(script) as up, house(pointed(up.url)) as h:
+            answer = await h.ask(STREAM)
+            assert (answer.body, answer.is_whole) == (packed, False)
+            record = await h.one_record()
+            assert (record.status, record.output_tokens) == ("interrupted", 3)
+            assert "output_tokens" in record.estimated
+
+    run(main)
+
+
 def test_a_malformed_event_passes_and_the_counts_stay_exact(house, run) -> None:
     async def main() -> None:
         async with house() as h:

@@ -634,7 +634,7 @@ class Exchange:
         self.close()
         if self.client_gone:
             return
-        if reader is None:
+        if reader is None or isinstance(reader, CodedReader):  # no words go behind packed bytes
             self.responder.abort()
             return
         out = reader.close()
