@@ -38,7 +38,7 @@ def observed(config: Config) -> Config:
         config.settings, limits=(), budgets=(), retry=RetryWords(max_attempts=1)
     )
     in_order = sorted(rules.values(), key=lambda rule: not rule.match.models)
-    classes = dict.fromkeys(policy.data_classes, UNRESTRICTED)
+    classes: dict[str, tuple[str, ...]] = dict.fromkeys(policy.data_classes, UNRESTRICTED)
     plain = Policy(f"{policy.version}-observe", targets, tuple(in_order), classes)
     return replace(config, settings=settings, policy=plain, limits=(), budgets=(), is_observed=True)
 
