@@ -24,13 +24,16 @@ ROOMS: dict[str, Functions] = {
 _ANY = "mathematics for a quantity of any unit"
 WITHOUT_UNIT = {
     **dict.fromkeys(("x", "y", "value", "values", "grid", "low", "high", "lower", "upper"), _ANY),
-    **dict.fromkeys(("min", "max", "mode", "p10", "p50", "p90", "low_input", "high_input"), _ANY),
+    **dict.fromkeys(
+        ("min", "mid", "max", "mode", "p10", "p50", "p90", "low_input", "high_input"), _ANY
+    ),
     **dict.fromkeys(("gap", "span", "positions", "centres", "step", "level"), _ANY),
     **dict.fromkeys(("u", "z"), "point of the unit cube, or its normal score"),
     **dict.fromkeys(("weights", "probabilities", "correlations"), "pure numbers"),
     **dict.fromkeys(("factor", "factors"), "what another quantity is multiplied by"),
     **dict.fromkeys(("scale", "profile"), "only their product has a unit, and it is cash_usd"),
     "hourly": "requests or tokens by hour of week, as its caption says",
+    "schedule": "pairs of from_s and n_replicas, as its caption says",
     "arrays": "a mapping: each key carries the unit",
 }
 

@@ -1,0 +1,1 @@
+"""How much traffic a self-hosted replica serves: step times, batching, fitting, sizing. Pure."""
