@@ -1,0 +1,80 @@
+"""What was measured on an endpoint, in one form for every tool that measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weighbridge.usage.requests import Floats, Requests
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What a file says of the engine behind it; None where it does not say."""
+
+    model: str | None = None
+    gpu: str | None = None
+    engine: str | None = None
+    n_tensor_parallel: int | None = None
+    n_data_parallel: int | None = None
+    expert_parallel: bool | None = None
+    n_max_requests: int | None = None
+    n_max_batched_tokens: int | None = None
+    n_block_tokens: int | None = None
+    kv_tokens: int | None = None
+    prefix_caching: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRun:
+    """One run of one load: the requests that succeeded and how they were served.
+
+    Attributes
+    ----------
+    name : str
+        File (and benchmark inside it) it was read from.
+    requests : Requests
+        Arrivals are those at the engine or, where only the client was seen, at the client.
+    ttft_s, e2e_s : float64 arrays of shape (N,)
+        From arrival to first and last token [s]; NaN where not recorded.
+    queue_s : float64 array of shape (N,)
+        From arrival to the first scheduling [s]; NaN where only the outside was seen.
+    n_concurrent : int, optional
+        Of a closed loop; None for arrivals in open loop.
+    n_failed : int
+        Requests that failed or were cut off; they stand in no array.
+    settings : EngineSettings
+    """
+
+    name: str
+    requests: Requests
+    ttft_s: Floats
+    e2e_s: Floats
+    queue_s: Floats
+    n_concurrent: int | None
+    n_failed: int
+    settings: EngineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ServingPoint:
+    """One published or aggregate measurement; names are as printed, None where not told.
+
+    `n_gpus` are those of the whole system under test; throughput is None unless it was measured.
+    """
+
+    source: str
+    model: str
+    gpu: str
+    n_gpus: int | None
+    n_tensor_parallel: int | None
+    expert_parallel: bool | None
+    precision: str | None
+    engine: str
+    input_tokens: float | None
+    output_tokens: float | None
+    n_concurrent: float | None
+    ttft_s: float | None
+    tpot_s: float | None
+    output_tokens_per_s: float | None
+    disaggregated: bool
+    note: str = ""
