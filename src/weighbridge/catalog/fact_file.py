@@ -242,9 +242,35 @@ def _check_model(where: str, row: Model) -> None:
             f"is {row.n_sliding_layers} with a window of {row.sliding_window_tokens} tokens",
             "give both where some layers see a window only, and neither otherwise",
         )
-    if row.n_sliding_layers > row.n_layers:
+    if row.n_sliding_layers + row.n_linear_attention_layers > row.n_layers:
         raise InputError(
-            where, "n_sliding_layers", "is above n_layers", f"give at most {row.n_layers}"
+            where,
+            "n_sliding_layers",
+            "is above n_layers, together with n_linear_attention_layers",
+            f"give at most {row.n_layers}",
+        )
+    _together(where, row, "n_linear_attention_layers", "linear_state_elements")
+    _together(where, row, "n_experts", "n_active_experts", "expert_intermediate_size")
+    _together(where, row, "n_attended_tokens", "indexer_head_size")
+    if row.n_active_experts is not None and row.n_active_experts > (row.n_experts or 0):
+        raise InputError(
+            where, "n_active_experts", "is above n_experts", f"give at most {row.n_experts}"
+        )
+    if row.n_dense_layers > row.n_layers:
+        raise InputError(
+            where, "n_dense_layers", "is above n_layers", f"give at most {row.n_layers}"
+        )
+
+
+def _together(where: str, row: Model, *names: str) -> None:
+    given = [name for name in names if getattr(row, name)]
+    if given and len(given) < len(names):
+        missing = next(name for name in names if name not in given)
+        raise InputError(
+            where,
+            missing,
+            f"is missing beside {given[0]}",
+            f"give {', '.join(names)} together, or none of them",
         )
 
 

@@ -10,6 +10,9 @@ from weighbridge.catalog.rows import Gpu, Model, Precision
 from weighbridge.units import InputError
 
 BYTES_PER_GIB = 2.0**30
+BYTES_PER_STATE_ELEMENT = 4.0  # of linear attention; engines keep the recurrent state in float32
+# Keys of a sparse-attention indexer are cached in fp8, with a 4-byte scale for each 128 numbers.
+BYTES_PER_INDEXER_ELEMENT = 1.0 + 4 / 128
 # A 4-bit weight carries its share of the block scales: 8 bits per 16 weights (NVFP4 blocks),
 # 16 bits per 64 weights (the usual group of integer quantisation).
 BYTES_PER_PARAMETER: dict[Precision, float] = {
@@ -68,6 +71,8 @@ def kv_bytes_per_token(model: Model, precision: Precision = "bf16") -> float:
     Multi-head and grouped-query attention store a key and a value per KV head in each layer,
     `2 * n_layers * n_kv_heads * head_size`; multi-head latent attention stores one latent and one
     rotary key per layer, `n_layers * (kv_lora_rank + qk_rope_head_dim)`, as DeepSeek-V3 does.
+    Layers of linear attention cache nothing per token and do not count; the keys of a
+    sparse-attention indexer are cached beside the latent.
 
     Parameters
     ----------
@@ -92,11 +97,36 @@ def kv_bytes_per_token(model: Model, precision: Precision = "bf16") -> float:
     70272.0
     """
     _check_precision("kv_bytes_per_token", precision)
-    return model.n_layers * _kv_elements_per_layer(model) * BYTES_PER_KV_ELEMENT[precision]
+    return _n_kv_layers(model) * _kv_bytes_per_layer(model, precision)
+
+
+def linear_state_gib(model: Model) -> float:
+    """State of one request in the layers of linear attention [GiB], whatever its length.
+
+    Parameters
+    ----------
+    model : Model
+        Row of the catalog.
+
+    Returns
+    -------
+    float
+        `n_linear_attention_layers * linear_state_elements` in float32; 0 without such layers.
+
+    Examples
+    --------
+    >>> from weighbridge.catalog.facts import load_catalog
+    >>> linear_state_gib(load_catalog().model("llama-3.1-8b"))
+    0.0
+    """
+    elements = model.n_linear_attention_layers * (model.linear_state_elements or 0)
+    return elements * BYTES_PER_STATE_ELEMENT / BYTES_PER_GIB
 
 
 def kv_cache_gib(model: Model, context_tokens: float, precision: Precision = "bf16") -> float:
     """KV cache of one request of a given length [GiB]; windowed layers stop at their window.
+
+    Layers of linear attention add the state that they keep for each request.
 
     Parameters
     ----------
@@ -127,10 +157,10 @@ def kv_cache_gib(model: Model, context_tokens: float, precision: Precision = "bf
             "give the tokens of one request, prompt and answer together",
         )
     windowed = min(context_tokens, model.sliding_window_tokens or context_tokens)
-    full_layers = model.n_layers - model.n_sliding_layers
+    full_layers = _n_kv_layers(model) - model.n_sliding_layers
     layer_tokens = full_layers * context_tokens + model.n_sliding_layers * windowed
-    element_bytes = BYTES_PER_KV_ELEMENT[precision]
-    return layer_tokens * _kv_elements_per_layer(model) * element_bytes / BYTES_PER_GIB
+    cache_gib = layer_tokens * _kv_bytes_per_layer(model, precision) / BYTES_PER_GIB
+    return cache_gib + linear_state_gib(model)
 
 
 def n_gpus_to_fit(
@@ -178,6 +208,15 @@ def n_gpus_to_fit(
         f"{SIZES_OF_REPLICA[-1] * _usable_gib(gpu, overhead_frac):,.0f} GiB",
         _what_would_fit(model, gpu, overhead_frac, kv),
     )
+
+
+def _n_kv_layers(model: Model) -> int:
+    return model.n_layers - model.n_linear_attention_layers
+
+
+def _kv_bytes_per_layer(model: Model, precision: Precision) -> float:
+    indexer_bytes = (model.indexer_head_size or 0) * BYTES_PER_INDEXER_ELEMENT
+    return _kv_elements_per_layer(model) * BYTES_PER_KV_ELEMENT[precision] + indexer_bytes
 
 
 def _kv_elements_per_layer(model: Model) -> int:

@@ -22,7 +22,13 @@ EngineStatus = Literal["active", "maintenance", "deprecated"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """One GPU; compute is dense, without the doubling by sparsity that data sheets print."""
+    """One GPU; compute is dense, without the doubling by sparsity that data sheets print.
+
+    `link_gb_per_s` is what one GPU sends to the others of its domain, in one direction (data
+    sheets of NVLink print both directions together); `n_gpus_per_domain` is how many GPUs such
+    links join: 8 in an HGX server, 72 in an NVL72 rack, 1 where GPUs meet over PCIe only, whose
+    rate `link_gb_per_s` then is.
+    """
 
     id: Text
     name: Text
@@ -32,6 +38,9 @@ class Gpu:
     dense_bf16_tflops: Positive
     dense_fp8_tflops: Positive | None = None
     dense_fp4_tflops: Positive | None = None
+    dense_int8_tflops: Positive | None = None
+    link_gb_per_s: Positive | None = None
+    n_gpus_per_domain: PositiveInt | None = None
     tdp_w: Positive
     purchase_usd: Positive | None = None
     purchase_source: Text | None = None
@@ -61,7 +70,19 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """An open-weight model: enough to compute the memory of its weights and of its KV cache."""
+    """An open-weight model: enough for the memory and the time of its weights and KV cache.
+
+    Sizes that no source gave are None. Of a mixture of experts, `intermediate_size` is that of
+    its `n_dense_layers` layers without experts, wherever they stand; every other layer has
+    `n_experts` experts of `expert_intermediate_size`, of which a token passes `n_active_experts`,
+    and `n_shared_experts` of the same size that every token passes. A gated feed-forward has three
+    matrices, another two.
+
+    `n_linear_attention_layers` layers keep a state of `linear_state_elements` numbers per request
+    instead of a KV cache. With `n_attended_tokens`, a token attends to so many earlier ones only,
+    which an indexer chooses by a key of `indexer_head_size` cached per token beside the latent.
+    `native_precision` is the format in which the weights are published, where below 16 bits.
+    """
 
     id: Text
     name: Text
@@ -76,6 +97,25 @@ class Model:
     qk_rope_head_dim: PositiveInt | None = None
     sliding_window_tokens: PositiveInt | None = None
     n_sliding_layers: NotNegativeInt = 0
+    n_linear_attention_layers: NotNegativeInt = 0
+    linear_state_elements: PositiveInt | None = None
+    hidden_size: PositiveInt | None = None
+    n_heads: PositiveInt | None = None
+    intermediate_size: PositiveInt | None = None
+    gated_ffn: bool = True
+    n_experts: PositiveInt | None = None
+    n_active_experts: PositiveInt | None = None
+    expert_intermediate_size: PositiveInt | None = None
+    n_shared_experts: NotNegativeInt = 0
+    n_dense_layers: NotNegativeInt = 0
+    vocabulary_size: PositiveInt | None = None
+    tied_embeddings: bool = False
+    q_lora_rank: PositiveInt | None = None
+    qk_nope_head_dim: PositiveInt | None = None
+    v_head_dim: PositiveInt | None = None
+    n_attended_tokens: PositiveInt | None = None
+    indexer_head_size: PositiveInt | None = None
+    native_precision: Precision | None = None
     context_tokens: PositiveInt
     licence: Text
     source: Text
