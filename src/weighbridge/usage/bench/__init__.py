@@ -1,0 +1,1 @@
+"""Readers of what measuring tools leave behind: benchmark files, engine logs, metrics."""
