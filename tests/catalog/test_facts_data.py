@@ -184,7 +184,8 @@ def test_experts_are_more_than_what_one_token_passes(catalog):
     ]
     assert {"mixtral-8x7b", "deepseek-v3", "gpt-oss-120b"} <= {m.id for m in experts}
     latent = {m.id for m in catalog.models.values() if m.attention == "mla"}
-    assert latent == {"deepseek-v3", "deepseek-r1"}
+    assert {"deepseek-v3", "deepseek-r1", "kimi-k2.5", "glm-5"} <= latent
+    assert not any("llama" in name or "qwen" in name for name in latent)
 
 
 def test_the_name_of_a_model_tells_its_size(catalog):
