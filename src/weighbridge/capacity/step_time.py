@@ -74,6 +74,14 @@ class EngineLimits:
     prefix_caching : bool
         Blocks that stay from earlier requests are re-used, least recently used evicted first.
     admission : {"first_come", "priority"}
+    async_scheduling : bool
+        The batch of an iteration is settled when the iteration before it starts, not when it
+        ends: what arrives in between, and the room that requests ending in between leave, is
+        used one iteration later (vLLM: async_scheduling, its default since 0.14).
+    whole_prompt_must_fit : bool
+        A request is admitted only when blocks for its whole prompt are free, not only for its
+        first chunk (vLLM: scheduler_reserve_full_isl, true by default); they are taken as the
+        chunks are computed.
     """
 
     kv_tokens: int
@@ -84,3 +92,5 @@ class EngineLimits:
     chunked_prefill: bool = True
     prefix_caching: bool = True
     admission: Literal["first_come", "priority"] = "first_come"
+    async_scheduling: bool = False
+    whole_prompt_must_fit: bool = True

@@ -22,6 +22,7 @@ class EngineSettings:
     n_block_tokens: int | None = None
     kv_tokens: int | None = None
     prefix_caching: bool | None = None
+    async_scheduling: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
