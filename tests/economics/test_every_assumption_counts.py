@@ -8,6 +8,7 @@ import pytest
 
 import weighbridge
 from weighbridge.catalog.assumptions import load_assumptions
+from weighbridge.economics.capacity_curve import CapacityCurve, TypeWork
 from weighbridge.economics.fleet import Sizing
 from weighbridge.economics.options import Commitment, Option, Settings, memo_lines
 from weighbridge.economics.views import cancellation_usd, commitments_usd, profit_and_loss_usd
@@ -58,6 +59,15 @@ def frames():
     for basis, rhythm, whole in itertools.product(("fte", "hours"), (False, True), (False, True)):
         offer = Commitment(30.0, 3e5, 3e4, 12)
         yield {"types": types(rhythm), "settings": Settings(30, Sizing(whole), basis, offer)}
+    for rhythm in (False, True):
+        sizing = Sizing(whole_replicas=False, capacity=simulated())
+        offer = Commitment(30.0, 3e5, 3e4, 12)
+        yield {"types": types(rhythm), "settings": Settings(30, sizing, "fte", offer)}
+
+
+def simulated():
+    work = {name: TypeWork(0.001, 0.01) for name in "ab"}
+    return CapacityCurve(np.array([0.3, 1.0]), np.array([1.0, 3.0]), 0.7, 1e7, 3.0, work)
 
 
 def everything_that_comes_out(place):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from weighbridge.economics.distributions import Floats
 from weighbridge.economics.fleet import Sizing
 from weighbridge.economics.inputs import Inputs, quasi_random
 from weighbridge.economics.lines import total_usd
-from weighbridge.economics.options import Case, Option, Settings, option_lines
+from weighbridge.economics.options import Case, Option, option_lines
 from weighbridge.economics.risk import Problem, saving_usd
 
 SEARCH = np.geomspace(1e-3, 1e3, 361)
@@ -101,10 +101,9 @@ def along_utilization(problem: Problem, option: Option) -> Crossing:
 
 
 def _at_utilization(problem: Problem, utilization_frac: Floats) -> Problem:
-    old = problem.settings
-    sizing = Sizing(whole_replicas=False, utilization_frac=utilization_frac)
-    settings = Settings(old.horizon_months, sizing, old.upkeep_basis, old.commitment)
-    return Problem(problem.workload, problem.beliefs, settings, problem.options)
+    capacity = problem.settings.sizing.capacity
+    sizing = Sizing(False, utilization_frac, capacity)
+    return replace(problem, settings=replace(problem.settings, sizing=sizing))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """How many replicas the traffic needs, and what GPUs cost: rented, owned or managed.
 
-A fleet is sized for the peak, with headroom and spare, and billed whether busy or not. Utilisation
+A fleet is sized for the peak, with headroom and spare, and billed whether busy or not. Its size is
+looked up in a table of simulated fleets where there is one; a stated rate per replica takes the
+table's place, with the peak, the burst and the shortfall that the table holds already. Utilisation
 is an output; only a scenario that reproduces a published utilisation puts it in, and then it
 replaces the peak model.
 """
@@ -12,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
+from weighbridge.economics.capacity_curve import CapacityCurve
 from weighbridge.economics.distributions import Floats
 from weighbridge.economics.inputs import Inputs
 from weighbridge.economics.lines import Line
@@ -19,6 +22,7 @@ from weighbridge.economics.timeline import Deployment, Paths, calendar, one_mont
 from weighbridge.economics.workload import Slice
 from weighbridge.units import HOURS_PER_DAY, MONTHS_PER_YEAR, SECONDS_PER_HOUR
 
+ROUNDING_FRAC = 1e-9  # 3.0000000001 interpolated replicas are three
 RESALE_AGE_MONTHS = 36.0  # age at which `residual_value_frac` is stated
 
 
@@ -32,10 +36,13 @@ class Sizing:
         Round replicas up; False reproduces published models that divide.
     utilization_frac : float, array of shape S or None
         Replaces peak and headroom where given.
+    capacity : CapacityCurve, optional
+        Simulated fleets; replaces the rate per replica and everything that corrects it.
     """
 
     whole_replicas: bool = True
     utilization_frac: float | Floats | None = None
+    capacity: CapacityCurve | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,20 @@ class Fleet:
     sizing: Sizing
 
     @cached_property
+    def _answers_ratio(self) -> Floats:
+        """What multiplies the tokens of the log: true volume, and the candidate's own lengths."""
+        v = self.inputs
+        volume = v["demand_multiplier_ratio"] * v["tokens_behind_spend_ratio"]
+        return np.asarray(volume * v["tokens_per_answer_ratio"])
+
+    @cached_property
+    def _active_frac(self) -> Floats | float:
+        """Share of the day over which traffic without a rhythm is spread: the hours on."""
+        if self.served.has_rhythm:  # it already says when traffic comes
+            return 1.0
+        return np.asarray(self.inputs["operating_hours_per_day"] / HOURS_PER_DAY)
+
+    @cached_property
     def work_tokens_per_s(self) -> Floats:
         """Mean load of month 1 in output-equivalent tokens per second, shape S."""
         v, s = self.inputs, self.served
@@ -55,12 +76,7 @@ class Fleet:
         fresh = s.fresh_input_tokens + s.cache_read_tokens * kept
         work = v["input_token_work_ratio"] * fresh + s.output_tokens
         seconds = v.fixed("hours_per_month") * SECONDS_PER_HOUR
-        # A rhythm already says when traffic comes; without one it is spread over the hours on.
-        on = HOURS_PER_DAY if s.has_rhythm else v["operating_hours_per_day"]
-        active = on / HOURS_PER_DAY
-        volume = v["demand_multiplier_ratio"] * v["tokens_behind_spend_ratio"]
-        answers = volume * v["tokens_per_answer_ratio"]
-        return np.asarray(answers * work / (seconds * active))
+        return np.asarray(self._answers_ratio * work / (seconds * self._active_frac))
 
     @cached_property
     def replica_work_tokens_per_s(self) -> Floats:
@@ -86,11 +102,51 @@ class Fleet:
             return np.asarray(1 / self.sizing.utilization_frac)
         return self.peak_to_mean_ratio
 
+    def _mean_demand_ratio(self, curve: CapacityCurve) -> Floats:
+        """Mean load of month 1 as a multiple of the stretch that was simulated, shape S."""
+        v = self.inputs
+        work_s = curve.work_s(self.served, v["prefix_cache_retained_frac"])
+        load = self._answers_ratio * v["capacity_error_ratio"] / self._active_frac
+        return np.asarray(load * work_s / curve.reference_work_s)
+
+    def _peak_demand_ratio(self, curve: CapacityCurve) -> Floats:
+        """The same of the slice's busiest hour against the busiest hour that was simulated.
+
+        Bursts within the hour are in the simulation, and are not applied again.
+        """
+        if self.served.has_rhythm:
+            peak: Floats | float = curve.hourly_peak_ratio(self.served)
+        else:
+            peak = self.inputs["peak_to_mean_ratio"]
+        return np.asarray(self._mean_demand_ratio(curve) * peak / curve.reference_peak_ratio)
+
+    @cached_property
+    def mean_replicas(self) -> Floats:
+        """Replicas' worth of work in month 1 on average, were none ever idle, shape S."""
+        curve = self.sizing.capacity
+        if curve is None:
+            return np.asarray(self.work_tokens_per_s / self.replica_work_tokens_per_s)
+        return np.asarray(self._mean_demand_ratio(curve) / curve.full_load_ratio)
+
     @cached_property
     def busy_replicas(self) -> Floats:
         """Replicas' worth of work in each month on average, shape (horizon,) + S."""
-        mean = self.work_tokens_per_s / self.replica_work_tokens_per_s
-        return np.asarray(mean * self.paths.demand)
+        if self.served.n_types == 0:
+            return np.zeros_like(self.paths.months)
+        return np.asarray(self.mean_replicas * self.paths.demand)
+
+    @cached_property
+    def _needed_replicas(self) -> Floats:
+        """Replicas that the demand of each month needs, in parts, shape (horizon,) + S."""
+        headroom = 1 + self.inputs["headroom_frac"]
+        if self.sizing.utilization_frac is not None:
+            return np.asarray(self.mean_replicas * self.peak_factor_ratio * self.paths.demand)
+        curve = self.sizing.capacity
+        if curve is None:
+            factor = self.peak_factor_ratio * headroom
+            return np.asarray(self.mean_replicas * factor * self.paths.demand)
+        demand = self._peak_demand_ratio(curve) * headroom * self.paths.demand
+        return np.asarray(curve.replicas_at(demand) * (1 - ROUNDING_FRAC))
 
     @cached_property
     def n_replicas(self) -> Floats:
@@ -98,11 +154,7 @@ class Fleet:
         v = self.inputs
         if self.served.n_types == 0:
             return np.zeros_like(self.paths.months)
-        factor = self.peak_factor_ratio
-        if self.sizing.utilization_frac is None:
-            factor = factor * (1 + v["headroom_frac"])
-        mean = self.work_tokens_per_s / self.replica_work_tokens_per_s
-        needed = np.asarray(mean * factor * self.paths.demand)
+        needed = self._needed_replicas
         if self.sizing.whole_replicas:
             needed = np.ceil(needed)
         needed = np.maximum(needed, v["n_min_replicas"])

@@ -65,7 +65,7 @@ def best_split(
     continuous knapsack; compared with every subset in the tests.
     """
     search = _search(problem, hosting)
-    work, types = _work_tokens(problem), problem.workload.types
+    work, types = _work(problem), problem.workload.types
     free = [i for i in candidates if i not in set(forced)]
     order = sorted(free, key=lambda i: -types[i].api_usd_per_month / max(work[i], 1e-12))
     prefixes = [(*forced, *order[:n]) for n in range(len(order) + 1)]
@@ -86,19 +86,26 @@ def _bettered(search: _Search, best: Split, free: Sequence[int]) -> Split:
     return best
 
 
-def _work_tokens(problem: Problem) -> dict[int, float]:
-    """Work that each type makes, in output-equivalent tokens a month."""
-    v = problem.beliefs.central()
-    ratio, kept = float(v["input_token_work_ratio"]), float(v["prefix_cache_retained_frac"])
-    types = problem.workload.types
+def _work(problem: Problem) -> dict[int, float]:
+    """Work that each type makes in a month: replica time where fleets were simulated, else tokens.
+
+    Only ever told as shares, so that the two units do not meet.
+    """
+    v, curve = problem.beliefs.central(), problem.settings.sizing.capacity
+    kept = v["prefix_cache_retained_frac"]
+    alone = {i: problem.workload.slice((i,)) for i in problem.workload.movable}
+    if curve is not None:
+        return {i: float(curve.work_s(s, kept)) for i, s in alone.items()}
+    ratio = float(v["input_token_work_ratio"])
+    fresh = 1 - float(kept)
     return {
-        i: ratio * (t.fresh_input_tokens + t.cache_read_tokens * (1 - kept)) + t.output_tokens
-        for i, t in enumerate(types)
+        i: ratio * (s.fresh_input_tokens + s.cache_read_tokens * fresh) + s.output_tokens
+        for i, s in alone.items()
     }
 
 
 def work_shares_frac(problem: Problem, moved: Sequence[int]) -> dict[int, float]:
     """Each moved type's share of the fleet's work; sums to 1."""
-    work = _work_tokens(problem)
+    work = _work(problem)
     total = float(np.sum([work[i] for i in moved]))
     return {i: work[i] / total for i in moved} if total else dict.fromkeys(moved, 0.0)
