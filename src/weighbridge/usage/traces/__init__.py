@@ -1,0 +1,1 @@
+"""Traces of requests and of rates, read into arrays for the simulation."""
