@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from weighbridge.capacity.arrivals_copies import Copy, blocks_of, merged, users_of
 from weighbridge.capacity.slo import Bools
-from weighbridge.capacity.traffic import Floats, Ints, PrefixBlocks, Requests
+from weighbridge.capacity.traffic import Floats, Ints, Requests
 from weighbridge.units import InputError
 
 # Copies of a stretch start up to this much later or earlier than the first, so that the bursts of
 # independent users do not fall on the same second while hours of the day stay where they are.
 COPY_SHIFT_S = 300.0
-
-_Copy = tuple[Ints, Floats]
 
 
 def picked(requests: Requests, index: Ints, from_s: float = 0.0) -> Requests:
@@ -40,7 +39,7 @@ def picked(requests: Requests, index: Ints, from_s: float = 0.0) -> Requests:
         session=requests.session[index] if len(requests.session) else requests.session,
         prefix=None
         if requests.prefix is None
-        else _blocks_of(requests.prefix, index, np.zeros_like(index)),
+        else blocks_of(requests.prefix, index, np.zeros_like(index)),
     )
 
 
@@ -121,9 +120,14 @@ def multiplied(requests: Requests, demand_ratio: float, seed: int = 0) -> Reques
     """The same hours with `demand_ratio` times the users.
 
     Whole multiples are further copies, each shifted in a circle by up to five minutes and with
-    prefix blocks and sessions of its own; what is left is a copy of which a share of the users
-    (sessions, else groups with the same first prefix block, else requests) is kept. A smaller
-    ratio's requests are among those of a larger one with the same seed.
+    prefix blocks and sessions of its own; what is left is a copy of which a share of the users is
+    kept (`users_of`: sessions, else prompts that share a prefix, else requests). A smaller ratio's
+    requests are among those of a larger one with the same seed.
+
+    Copies are independent at scales below the shift: there the index of dispersion of counts stays
+    what it is while relative fluctuations shrink with the root of the ratio, and the variation of
+    gaps tends to that of Poisson arrivals. Slower changes are in step and keep their relative size.
+    Keeping a share p of the users takes the index I to about 1 + p (I - 1).
 
     Parameters
     ----------
@@ -146,14 +150,14 @@ def multiplied(requests: Requests, demand_ratio: float, seed: int = 0) -> Reques
     copies = [_copy(requests, k, 1.0, seed) for k in range(n_whole)]
     if demand_ratio > n_whole:
         copies.append(_copy(requests, n_whole, demand_ratio - n_whole, seed))
-    return _merged(copies, requests)
+    return merged(copies, requests)
 
 
-def _copy(requests: Requests, number: int, kept_frac: float, seed: int) -> _Copy:
+def _copy(requests: Requests, number: int, kept_frac: float, seed: int) -> Copy:
     """Positions that one copy keeps, and when they arrive."""
     rng = np.random.default_rng([seed, number])
     shift_s = rng.uniform(-COPY_SHIFT_S, COPY_SHIFT_S) if number else 0.0
-    users = _users(requests)
+    users = users_of(requests)
     keep = rng.random(int(users.max()) + 1)[users] < kept_frac
     index = np.flatnonzero(keep)
     start_s, span_s = requests.arrival_s[0], requests.duration_s
@@ -161,48 +165,3 @@ def _copy(requests: Requests, number: int, kept_frac: float, seed: int) -> _Copy
     if number and span_s > 0:
         arrival_s = start_s + (arrival_s - start_s + shift_s) % span_s
     return index, arrival_s
-
-
-def _users(requests: Requests) -> Ints:
-    if len(requests.session):
-        return np.unique(requests.session, return_inverse=True)[1].astype(np.int64)
-    if requests.prefix is not None and len(requests.prefix.block_ids):
-        offsets = requests.prefix.offsets
-        has = np.diff(offsets) > 0
-        alone = requests.prefix.block_ids.max() + 1 + np.arange(requests.n_requests)
-        first = requests.prefix.block_ids[np.minimum(offsets[:-1], offsets[-1] - 1)]
-        return np.unique(np.where(has, first, alone), return_inverse=True)[1].astype(np.int64)
-    return np.arange(requests.n_requests, dtype=np.int64)
-
-
-def _merged(parts: list[_Copy], requests: Requests) -> Requests:
-    index = np.concatenate([i for i, _ in parts])
-    arrival_s = np.concatenate([a for _, a in parts])
-    copy = np.repeat(np.arange(len(parts)), [len(i) for i, _ in parts])
-    order = np.argsort(arrival_s, kind="stable")
-    index, copy = index[order], copy[order]
-    session = requests.session
-    if len(session):
-        session = session[index] + copy * (session.max() + 1)
-    prefix = requests.prefix
-    if prefix is not None:
-        prefix = _blocks_of(prefix, index, copy)
-    return Requests(
-        arrival_s=arrival_s[order],
-        input_tokens=requests.input_tokens[index],
-        output_tokens=requests.output_tokens[index],
-        priority=requests.priority[index] if len(requests.priority) else requests.priority,
-        session=session,
-        prefix=prefix,
-    )
-
-
-def _blocks_of(prefix: PrefixBlocks, index: Ints, copy: Ints) -> PrefixBlocks:
-    """Blocks of picked requests, those of different copies apart from each other."""
-    starts, n_blocks = prefix.offsets[index], np.diff(prefix.offsets)[index]
-    offsets = np.concatenate(([0], np.cumsum(n_blocks))).astype(np.int64)
-    places = np.repeat(starts - offsets[:-1], n_blocks) + np.arange(offsets[-1])
-    n_ids = int(prefix.block_ids.max()) + 1 if len(prefix.block_ids) else 1
-    apart = prefix.block_ids[places] + np.repeat(copy, n_blocks) * n_ids
-    _, dense = np.unique(apart, return_inverse=True)
-    return PrefixBlocks(dense.astype(np.int64), offsets, prefix.n_tokens_per_block)
