@@ -1,0 +1,160 @@
+"""What a fleet gave for its hours: latencies, goodput, busy time, tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from weighbridge.capacity.outcome import Outcome
+from weighbridge.capacity.slo import METRICS, STATISTICS, Bools, Slo, latency_s, statistic_s
+from weighbridge.capacity.traffic import Floats, Requests
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One simulated fleet over one stretch of traffic.
+
+    Attributes
+    ----------
+    n_replicas : int
+        Without autoscaling; with it the most that were on.
+    latency_s : mapping of metric to mapping of statistic to float
+        ttft, tpot and e2e by mean, p50, p90, p95 and p99; NaN where no request has it [s].
+    reached_s : tuple of float
+        What each target of the SLO came to [s].
+    slo_met : bool
+    within_slo_frac : float
+        Share of all requests that stayed within every limit themselves [1].
+    duration_s : float
+        From the first arrival to the last answer [s].
+    n_requests, n_overflowed : int
+        All of them, and those that went to an API.
+    mean_requests_per_s, goodput_requests_per_s, goodput_tokens_per_s : float
+        Arrivals, and requests and tokens within the SLO, over the duration.
+    input_tokens, output_tokens : int
+        Prompt and answer tokens of the requests that replicas served [tokens].
+    busy_s, on_s : float
+        Over all replicas: time in iterations, and time paid for [s].
+    utilization_frac : float
+        `busy_s / on_s` [1].
+    mean_batch_requests : float
+        Decoding requests of a busy replica, mean over busy time [requests].
+    mean_kv_frac, peak_kv_frac : float
+        Share of the cache held by live requests [1].
+    n_preemptions : int
+    prefix_hit_frac : float
+        Prompt tokens taken from the prefix cache over all prompt tokens [1].
+    """
+
+    n_replicas: int
+    latency_s: Mapping[str, Mapping[str, float]]
+    reached_s: tuple[float, ...]
+    slo_met: bool
+    within_slo_frac: float
+    duration_s: float
+    n_requests: int
+    n_overflowed: int
+    mean_requests_per_s: float
+    goodput_requests_per_s: float
+    goodput_tokens_per_s: float
+    input_tokens: int
+    output_tokens: int
+    busy_s: float
+    on_s: float
+    utilization_frac: float
+    mean_batch_requests: float
+    mean_kv_frac: float
+    peak_kv_frac: float
+    n_preemptions: int
+    prefix_hit_frac: float
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and answer tokens that replicas served [tokens]."""
+        return self.input_tokens + self.output_tokens
+
+
+def served(requests: Requests, outcome: Outcome, slo: Slo, judged: Bools | None = None) -> Served:
+    """Sum an outcome up.
+
+    Parameters
+    ----------
+    requests : Requests
+    outcome : Outcome
+        Of these requests.
+    slo : Slo
+    judged : bool array of shape (N,), optional
+        Requests whose latencies count; all where not given. Work and tokens are of all.
+    """
+    kept = outcome.replica >= 0
+    tokens = requests.input_tokens + requests.output_tokens
+    within = slo.within(outcome)
+    first_s = float(requests.arrival_s[0]) if requests.n_requests else 0.0
+    duration_s = max(outcome.end_s - first_s, 1e-9)
+    busy_s, on_s = float(outcome.busy_s.sum()), float(outcome.on_s.sum())
+    input_tokens = int(requests.input_tokens[kept].sum())
+    return Served(
+        n_replicas=len(outcome.busy_s),
+        latency_s={
+            metric: {
+                name: statistic_s(latency_s(outcome, metric, judged), name) for name in STATISTICS
+            }
+            for metric in METRICS
+        },
+        reached_s=slo.reached_s(outcome, judged),
+        slo_met=slo.is_met(outcome, judged),
+        within_slo_frac=float(within.mean()) if len(within) else 1.0,
+        duration_s=duration_s,
+        n_requests=requests.n_requests,
+        n_overflowed=int((~kept).sum()),
+        mean_requests_per_s=requests.n_requests / duration_s,
+        goodput_requests_per_s=float(within.sum()) / duration_s,
+        goodput_tokens_per_s=float(tokens[within].sum()) / duration_s,
+        input_tokens=input_tokens,
+        output_tokens=int(requests.output_tokens[kept].sum()),
+        busy_s=busy_s,
+        on_s=on_s,
+        utilization_frac=busy_s / on_s if on_s > 0 else 0.0,
+        mean_batch_requests=_by_busy(outcome.mean_batch_requests, outcome.busy_s),
+        mean_kv_frac=_by_busy(outcome.mean_kv_frac, outcome.busy_s),
+        peak_kv_frac=float(outcome.peak_kv_frac.max()) if len(outcome.peak_kv_frac) else 0.0,
+        n_preemptions=int(outcome.n_preemptions.sum()),
+        prefix_hit_frac=float(outcome.cached_tokens.sum()) / max(input_tokens, 1),
+    )
+
+
+def _by_busy(values: Floats, busy_s: Floats) -> float:
+    total_s = busy_s.sum()
+    return float(values @ busy_s / total_s) if total_s > 0 else 0.0
+
+
+def hourly_busy_frac(
+    arrival_s: Floats, work_s: Floats, busy_s: float, on_s: float, bin_s: float
+) -> Floats:
+    """Busy share of a fleet's time by the clock: the busy time laid out as the work arrived.
+
+    Parameters
+    ----------
+    arrival_s, work_s : float64 arrays of shape (N,)
+        [s]
+    busy_s, on_s : float
+        Of the whole fleet over the whole stretch [s].
+    bin_s : float
+        Length of one step of the clock [s].
+
+    Returns
+    -------
+    float64 array
+        One share per step; their mean is `busy_s / on_s` where steps fill the stretch.
+
+    Examples
+    --------
+    >>> hourly_busy_frac(np.array([0.0, 1.0]), np.array([1.0, 3.0]), 2.0, 4.0, 1.0).tolist()
+    [0.25, 0.75]
+    """
+    steps = ((arrival_s - arrival_s[0]) / bin_s).astype(np.int64)
+    by_step = np.bincount(steps, weights=work_s)
+    share = by_step / max(by_step.sum(), 1e-300)
+    return np.asarray(share * busy_s / max(on_s, 1e-300) * len(by_step))
