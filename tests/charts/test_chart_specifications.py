@@ -37,6 +37,8 @@ def all_charts(study):
         "tornado": charts.tornado(study),
         "information": charts.information_value(study.information, money),
     }
+    if study.capacity:
+        made["replicas"] = charts.replicas_by_demand(study.capacity)
     if study.surface:
         made["surface"] = charts.break_even_surface(study.surface, labels, money)
     if study.naive:

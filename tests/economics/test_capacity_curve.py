@@ -11,6 +11,7 @@ from weighbridge.economics.breakeven import along_utilization
 from weighbridge.economics.capacity_curve import CapacityCurve, TypeWork
 from weighbridge.economics.fleet import Sizing
 from weighbridge.economics.options import Option, Settings, utilization_by_month
+from weighbridge.economics.unit_cost import unit_cost
 from weighbridge.economics.workload import QueryType, Slice
 
 RENTED = Option("rented", "rented", (0, 1))
@@ -188,3 +189,14 @@ def test_tables_that_fall_or_do_not_match_are_refused():
 
 def test_a_slice_without_hours_has_no_peak_of_its_own():
     assert curve().hourly_peak_ratio(Slice(())) == 1.0
+
+
+def test_a_million_tokens_cost_the_hours_kept_and_at_full_load_only_the_busy_ones(two):
+    place = two(n_spare_replicas=1, n_gpus_per_replica=4)
+    cost = unit_cost(place.case.fleet((0, 1)), np.array(2.0))
+    assert cost.n_replicas == 3
+    assert cost.utilization_frac == pytest.approx(1 / 1.25 / 3)
+    # 3 replicas of 4 GPUs at 2 USD for 720 hours, over 2 * 1,100 tokens.
+    assert cost.reserved_usd_per_mtok == pytest.approx(3 * 4 * 2 * 720 / 2200 * 1e6)
+    share = cost.full_load_usd_per_mtok / cost.reserved_usd_per_mtok
+    assert share == pytest.approx(cost.utilization_frac)

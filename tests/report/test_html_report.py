@@ -117,10 +117,19 @@ def test_no_word_of_the_machinery_leaks_into_the_page(pages):
 
 def test_full_page_has_every_section_and_chart(pages):
     page = Page(pages["full"])
-    sections = ["verdict", "reasons", "options", "time", "hidden", "breakeven", "sensitivity"]
+    sections = [
+        "verdict",
+        "reasons",
+        "options",
+        "time",
+        "capacity",
+        "hidden",
+        "breakeven",
+        "sensitivity",
+    ]
     sections += ["types", "traffic", "views", "assumptions", "limits", "again"]
     assert [name for name in page.ids if name in sections] == sections
-    assert len(page.charts) == 10
+    assert len(page.charts) == 11
 
 
 def test_headings_say_the_finding(pages):
@@ -221,3 +230,18 @@ def test_page_reads_as_its_golden_copy(pages, variant):
 def test_the_same_study_gives_the_same_page(studies, pages):
     variant = "with_infeasible_options"
     assert render_html(studies[variant]) == pages[variant]
+
+
+def test_a_price_at_full_load_is_called_flattering_beside_the_one_that_is_paid(pages):
+    words = " ".join(" ".join(Page(pages["full"]).text).split())
+    assert "at reserved capacity : every hour that the GPUs are kept $0.88" in words
+    assert "flattering , as in a benchmark, without the hours that they wait $0.21" in words
+
+
+def test_targets_that_no_size_meets_are_said_first(studies):
+    study = studies["full"]
+    unmet = "No number of replicas meets ttft_p95=10ms: 31 ms is the best there is."
+    capacity = dataclasses.replace(study.capacity, unmet=unmet, latencies=())
+    page = Page(render_html(dataclasses.replace(study, capacity=capacity)))
+    assert unmet in " ".join(page.text)
+    assert any("No number of replicas meets the latency targets" in h for h in page.headings)

@@ -130,3 +130,16 @@ def test_a_file_that_fails_half_way_leaves_the_old_one_and_no_scraps(tmp_path, m
         write_whole(target, b"new")
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_replicas_by_demand_and_deployments_have_tables_of_their_own(study, studies):
+    tables = study_tables(study)
+    rows = rows_of(tables, "capacity")
+    capacity = study.capacity
+    assert [float(row["n_replicas_p50"]) for row in rows] == (
+        capacity.n_replicas_by_demand.p50.tolist()
+    )
+    tried = rows_of(tables, "deployments")
+    assert [row["n_replicas"] for row in tried] == ["2.9", ""]
+    without = study_tables(studies["without_forecast"])
+    assert without["capacity.csv"] == without["deployments.csv"] == ""

@@ -1,5 +1,6 @@
 """Pure functions from results to Vega-Lite specifications, in one look for report and page."""
 
+from weighbridge.charts.capacity import replicas_by_demand
 from weighbridge.charts.composition import cost_stack, naive_steps, naive_waterfall
 from weighbridge.charts.over_time import (
     compared,
@@ -40,6 +41,7 @@ __all__ = [
     "naive_steps",
     "naive_waterfall",
     "percent",
+    "replicas_by_demand",
     "rival_of",
     "short_number",
     "stroke_of",

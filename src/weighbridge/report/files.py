@@ -85,6 +85,8 @@ def _tables(study: Study) -> dict[str, Table]:
         "lines": _lines(study),
         "break_evens": _flat(study.break_evens),
         "surface": surface_table(study.surface) if study.surface else ((), ()),
+        "capacity": _capacity(study),
+        "deployments": _flat(study.capacity.tried if study.capacity else ()),
         "tornado": _flat(study.tornado),
         "information": _flat(study.information),
         "reasons": _flat(study.verdict.reasons),
@@ -195,6 +197,17 @@ def surface_table(surface: Surface) -> Table:
     )
     header = [surface.x_name, surface.y_name, "saving_usd", "win_probability", "best_option_id"]
     return header, rows
+
+
+def _capacity(study: Study) -> Table:
+    """Replicas by demand; the figures of today stand in the study's JSON."""
+    capacity = study.capacity
+    if capacity is None:
+        return (), ()
+    bands = capacity.n_replicas_by_demand
+    series = (capacity.demand_ratio, bands.p10, bands.p50, bands.p90)
+    rows = zip(*(values.tolist() for values in series), strict=True)
+    return ["demand_ratio", "n_replicas_p10", "n_replicas_p50", "n_replicas_p90"], rows
 
 
 def _query_types(study: Study) -> Table:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from weighbridge.charts import compared, flips, money_of, month_words, percent, rival_of, titled
+from weighbridge.charts import (
+    compared,
+    flips,
+    money_of,
+    month_words,
+    percent,
+    rival_of,
+    short_number,
+    titled,
+)
 from weighbridge.report.words import TYPE_VERDICTS, quantity
 from weighbridge.study.result import BreakEven, Study
 from weighbridge.units.durations import length_words
@@ -15,6 +24,7 @@ def findings(study: Study) -> Mapping[str, str]:
     makers: Mapping[str, Callable[[Study], str]] = {
         "options": _options,
         "time": _time,
+        "capacity": _capacity,
         "hidden": _hidden,
         "breakeven": _break_even,
         "sensitivity": _sensitivity,
@@ -58,6 +68,21 @@ def _time(study: Study) -> str:
     if rival.payback.plain_month is None:
         return f"{titled(rival.label)}: not paid back within {study.horizon_months} months"
     return f"{titled(rival.label)}: paid back by {month_words(rival.payback.plain_month)}"
+
+
+def _capacity(study: Study) -> str:
+    capacity, money = study.capacity, money_of(study)
+    if capacity is None:
+        return "No fleet was sized"
+    if capacity.unmet:
+        return "No number of replicas meets the latency targets"
+    n = capacity.n_replicas.p50
+    return (
+        f"{short_number(n)} replica{'' if n == 1 else 's'} "
+        f"({short_number(n * capacity.n_gpus_per_replica)} GPUs) carry today's peak and are "
+        f"{percent(capacity.utilization_frac.p50)} busy: "
+        f"{money.short(capacity.reserved_usd_per_mtok.p50)} per million tokens"
+    )
 
 
 def _hidden(study: Study) -> str:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from weighbridge import charts
+from weighbridge.capacity.slo import duration_text
 from weighbridge.report import tables, words
 from weighbridge.report.findings import findings
 from weighbridge.report.svg import render_svg
@@ -68,6 +69,8 @@ def _charts(study: Study) -> dict[str, charts.Chart | None]:
         made["monthly"] = charts.monthly_cost(study)
         made["cumulative"] = charts.cumulative_cost(study)
         made["stack"] = charts.cost_stack(study)
+    if study.capacity is not None:
+        made["replicas"] = charts.replicas_by_demand(study.capacity)
     if study.surface is not None:
         made["surface"] = charts.break_even_surface(study.surface, labels, money)
     if study.naive is not None:
@@ -106,7 +109,11 @@ def _environment() -> Environment:
         length_words=length_words,
         confidence_words=words.confidence_words,
         won=words.won,
+        duration_text=duration_text,
         DECISIONS=words.DECISIONS,
+        BASES=words.BASES,
+        LATENCIES=words.LATENCIES,
+        STATISTICS=words.STATISTICS,
         TYPE_VERDICTS=words.TYPE_VERDICTS,
         BREAK_EVENS=words.BREAK_EVENS,
         stroke_of=charts.stroke_of,

@@ -164,7 +164,7 @@ def _closed(study: Study, width: int) -> list[Text]:
 
 def _money_lines(study: Study, width: int) -> list[Text]:
     money = money_of(study)
-    lines: list[Text] = []
+    lines: list[Text] = _capacity(study, width)
     naive = study.naive
     if naive is not None:
         label = titled(study.option(naive.option_id).label)
@@ -187,6 +187,22 @@ def _money_lines(study: Study, width: int) -> list[Text]:
         label = titled(study.option(told[0].option_id).label)
         lines += _wrapped("Break-even: ", f"{label}: {'; '.join(points[:N_BREAK_EVENS])}", width, 2)
     return lines
+
+
+def _capacity(study: Study, width: int) -> list[Text]:
+    money, capacity = money_of(study), study.capacity
+    if capacity is None:
+        return []
+    if capacity.unmet:
+        return _wrapped("Capacity: ", capacity.unmet, width, 2)
+    n, used = capacity.n_replicas, capacity.utilization_frac
+    sentence = (
+        f"{quantity(n.p50, 'count')} x {capacity.deployment} ({capacity.basis}), "
+        f"{percent(used.p10)} to {percent(used.p90)} busy, "
+        f"{money.short(capacity.reserved_usd_per_mtok.p50)} per Mtok at reserved capacity "
+        f"({money.short(capacity.full_load_usd_per_mtok.p50)} at full load, which flatters)"
+    )
+    return _wrapped("Capacity: ", sentence, width, 2)
 
 
 def _types(study: Study, width: int) -> list[Text]:

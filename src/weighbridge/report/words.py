@@ -22,6 +22,26 @@ TYPE_VERDICTS = {
     "test-first": "Test first",
     "must-move": "Must move",
 }
+BASES = {
+    "stated": "Your own figure, taken as it is",
+    "calibrated": "Simulated with step times calibrated on your own endpoint",
+    "measured": "Simulated with step times interpolated between published measurements near it",
+    "exported": "Simulated with step times exported by another tool",
+    "roofline": "Simulated with step times computed from data sheets, as corrected on measurements",
+    "benchmarks": "Published benchmark throughput, corrected for peaks and live traffic",
+}
+LATENCIES = {
+    "ttft": "Time to first token",
+    "tpot": "Time per further token",
+    "e2e": "Time to the last token",
+}
+STATISTICS = {
+    "mean": "mean",
+    "p50": "median",
+    "p90": "90th percentile",
+    "p95": "95th percentile",
+    "p99": "99th percentile",
+}
 BREAK_EVENS = {
     "volume": "Volume",
     "utilization": "Utilisation",

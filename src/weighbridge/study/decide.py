@@ -222,6 +222,7 @@ def _solve(posed: Posed, profile: Profile | None, origin: _Origin) -> Study:
         options=tuple(o.result for o in options),
         break_evens=tuple(b for rows in found.values() for b in rows),
         surface=grid,
+        capacity=None,
         tornado=bars,
         information=information,
         naive=naive,

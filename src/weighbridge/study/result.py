@@ -64,6 +64,49 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True)
+class LatencyReached:
+    """One latency target, and what the simulated fleet came to at today's peak [s]."""
+
+    target: str  # as an SLO writes it, such as "ttft_p95"
+    limit_s: float
+    reached_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentTried:
+    """A way to serve the candidate that was weighed, at today's traffic, central case."""
+
+    deployment: str
+    n_gpus_per_replica: int
+    n_replicas: float  # NaN: no number of them meets the targets, `note` says why
+    usd_per_hour: float  # of all of them; NaN where the GPU has no price
+    basis: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What serves the traffic that may move, how sure that is, and what its tokens cost."""
+
+    option_id: str  # whose fleet the figures of today are of
+    deployment: str
+    basis: Literal["stated", "calibrated", "measured", "exported", "roofline", "benchmarks"]
+    why: tuple[str, ...]
+    slo: str  # the targets that were simulated; empty where a rate was stated instead
+    slo_origin: str
+    latencies: tuple[LatencyReached, ...]
+    unmet: str  # why no number of replicas meets the targets; empty where one does
+    n_gpus_per_replica: float
+    n_replicas: Band  # today, with headroom and spare; these four are over draws
+    utilization_frac: Band
+    reserved_usd_per_mtok: Band
+    full_load_usd_per_mtok: Band  # flattering: hours that the fleet waits are left out
+    demand_ratio: Floats  # (n,) multiples of today's traffic
+    n_replicas_by_demand: BandSeries  # kept at each, as the capacity's error alone moves them
+    tried: tuple[DeploymentTried, ...]  # cheapest first
+
+
+@dataclass(frozen=True, slots=True)
 class Payback:
     """Month in which an option's cumulative saving against the API first stays positive."""
 
@@ -244,6 +287,7 @@ class Study:
     options: tuple[OptionResult, ...]  # api first
     break_evens: tuple[BreakEven, ...]
     surface: Surface | None
+    capacity: Capacity | None  # None: nothing may move, or no month could be foretold
     tornado: tuple[TornadoBar, ...]  # largest swing first
     information: tuple[InformationValue, ...]  # largest first
     naive: NaiveComparison | None

@@ -18,6 +18,7 @@ from weighbridge.catalog.assumptions import load_assumptions
 from weighbridge.catalog.rows import Precision
 from weighbridge.economics.inputs import correlation_root
 from weighbridge.study.entries import known_assumption, read_belief
+from weighbridge.study.scenario_serving import check_serving
 from weighbridge.units import InputError
 
 MAX_SCENARIO_BYTES = 4 * 2**20
@@ -106,6 +107,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     gpu: str | None = None
     precision: Precision | None = None
     throughput: Throughput | None = None
+    slo: str | None = None
+    endpoint_profile: str | None = None
     options: tuple[str, ...] = ("api", "managed", "rented", "owned", "hybrid")
     committed: CommittedOffer | None = None
     horizon_months: int = 36
@@ -247,9 +250,9 @@ def check_scenario(s: Scenario, where: str) -> None:
     _check_numbers(s, where)
     _check_prices(s, where)
     _check_choices(s, where)
-    _check_throughput(s, where)
     for name, raw in s.assumptions.items():
         read_belief(name, raw, where)
+    check_serving(s, where)
     _check_exclusive(s, where)
     _check_correlations(s, where)
 
@@ -373,35 +376,6 @@ def _check_committed(c: CommittedOffer, where: str) -> None:
         )
     if c.term_months < 0:
         raise InputError(where, "committed.term_months", f"is {c.term_months}", "give 0 or more")
-
-
-def _check_throughput(s: Scenario, where: str) -> None:
-    for i, rule in enumerate(s.query_types):
-        if rule.ttft_p95_s is not None and not rule.ttft_p95_s > 0:
-            field = f"query_types[{i}].ttft_p95_s"
-            raise InputError(where, field, f"is {rule.ttft_p95_s}", "give seconds above zero")
-    t = s.throughput
-    if t is None:
-        return
-    for name in ("n_gpus", "input_tokens", "output_tokens"):
-        value = getattr(t, name)
-        if value is not None and not value > 0:
-            raise InputError(where, f"throughput.{name}", f"is {value}", "give a number above zero")
-    given = [x for x in (t.output_tokens_per_s, t.requests_per_s) if x is not None]
-    if len(given) != 1 or not given[0] > 0:
-        raise InputError(
-            where,
-            "throughput",
-            "gives " + ("no rate" if not given else "two rates" if len(given) > 1 else "no speed"),
-            "give output_tokens_per_s or requests_per_s, above zero",
-        )
-    if "replica_output_tokens_per_s" in s.assumptions:
-        raise InputError(
-            where,
-            "assumptions.replica_output_tokens_per_s",
-            "is given beside throughput",
-            "keep one of the two",
-        )
 
 
 def _highest(raw: Any) -> float:

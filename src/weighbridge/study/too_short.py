@@ -36,6 +36,7 @@ def too_short_study(
         options=(),
         break_evens=(),
         surface=None,
+        capacity=None,
         tornado=(),
         information=(),
         naive=None,
