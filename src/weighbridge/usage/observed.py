@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weighbridge.usage.requests import Floats, Requests
+import numpy as np
+
+from weighbridge.usage.requests import Floats, Ints, Requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +81,65 @@ class ServingPoint:
     output_tokens_per_s: float | None
     disaggregated: bool
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedHistogram:
+    """Values counted into buckets, as metrics expose them.
+
+    Attributes
+    ----------
+    n_values : int
+    mean : float
+        Exact: sum over count.
+    upper_bounds : float64 array of shape (B,)
+        Upper edges of the buckets, rising; the last is infinite.
+    n_cumulative : int64 array of shape (B,)
+        Values at or below each edge.
+    """
+
+    n_values: int
+    mean: float
+    upper_bounds: Floats
+    n_cumulative: Ints
+
+    def quantile(self, share: float) -> float:
+        """Value below which a share lies, linear within its bucket; infinite beyond all edges."""
+        rank = share * self.n_values
+        i = int(np.searchsorted(self.n_cumulative, rank))
+        i = min(i, len(self.upper_bounds) - 1)
+        high = float(self.upper_bounds[i])
+        low = float(self.upper_bounds[i - 1]) if i else 0.0
+        below = int(self.n_cumulative[i - 1]) if i else 0
+        inside = int(self.n_cumulative[i]) - below
+        if not np.isfinite(high) or inside == 0:
+            return high
+        return low + (high - low) * (rank - below) / inside
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedLoad:
+    """What an engine's metrics tell of a stretch of load: distributions and means, no requests.
+
+    Times are in seconds, lengths in tokens; None where the engine does not expose it. Means over
+    time (`mean_…`) and `duration_s` are None unless the stretch was sampled throughout. `tpot_s`
+    holds one value per request, `itl_s` one per token.
+    """
+
+    name: str
+    n_succeeded: int
+    n_failed: int
+    n_preemptions: int | None
+    duration_s: float | None
+    mean_running_requests: float | None
+    mean_waiting_requests: float | None
+    mean_kv_frac: float | None
+    prefix_hit_frac: float | None
+    ttft_s: ObservedHistogram | None
+    tpot_s: ObservedHistogram | None
+    itl_s: ObservedHistogram | None
+    e2e_s: ObservedHistogram | None
+    queue_s: ObservedHistogram | None
+    input_tokens: ObservedHistogram | None
+    output_tokens: ObservedHistogram | None
+    settings: EngineSettings
