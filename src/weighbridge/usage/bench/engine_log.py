@@ -142,6 +142,7 @@ def _settings(meta: Fields | None, config: Fields | None) -> EngineSettings:
         n_block_tokens=meta.count("kv_cache.block_size"),
         kv_tokens=meta.count("kv_cache.num_kv_tokens"),
         prefix_caching=meta.flag("kv_cache.enable_prefix_caching"),
+        async_scheduling=meta.flag("resolved_config.scheduler_config.async_scheduling"),
     )
 
 

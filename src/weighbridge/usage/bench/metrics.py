@@ -23,7 +23,13 @@ import numpy as np
 
 from weighbridge.units import InputError
 from weighbridge.usage.bench.fields import Fields
-from weighbridge.usage.bench.metrics_text import Buckets, Scrape, parse_aiperf, parse_text
+from weighbridge.usage.bench.metrics_text import (
+    MAX_COUNT,
+    Buckets,
+    Scrape,
+    parse_aiperf,
+    parse_text,
+)
 from weighbridge.usage.bench.opening import as_json, as_text, read_bytes
 from weighbridge.usage.observed import EngineSettings, ObservedHistogram, ObservedLoad
 
@@ -173,7 +179,7 @@ def _histogram(scrape: Scrape, names: tuple[str, ...]) -> ObservedHistogram | No
     buckets = found[0]
     edges = sorted(buckets.below)
     counts = np.array([buckets.below[edge] for edge in edges], np.float64)
-    is_sound = np.isfinite(counts).all() and np.isfinite(buckets.total) and len(edges) > 0
+    is_sound = len(edges) > 0 and (counts < MAX_COUNT).all() and 0 <= buckets.total < np.inf
     if not is_sound or (np.diff(counts, prepend=0.0) < 0).any() or counts[-1] != buckets.count:
         raise InputError(
             scrape.where,

@@ -15,6 +15,7 @@ _LINE = re.compile(r"([A-Za-z_:][\w:]*)\s*(?:\{(.*)\})?\s+([^\s{}]+)(?:\s+-?\d+)
 _LABEL = re.compile(r'\s*([A-Za-z_]\w*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
 _ESCAPES = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 _PREFIX = "vllm:"
+MAX_COUNT = 2.0**53
 
 Labels = dict[str, str]
 
@@ -63,7 +64,14 @@ class Scrape:
             for labels, value in self.values.get(_PREFIX + name, ())
             if all(labels.get(key) == text for key, text in wanted.items())
         ]
-        return sum(found) if found else None
+        if not found:
+            return None
+        total = sum(found)
+        if not 0 <= total < MAX_COUNT:
+            raise InputError(
+                self.where, _PREFIX + name, "is no count", "save the /metrics page whole"
+            )
+        return total
 
     def labels_of(self, name: str) -> Iterable[Labels]:
         """Labels of each series of a name."""
@@ -159,7 +167,7 @@ def _add_histogram(scrape: Scrape, name: str, series: Fields) -> None:
     buckets = scrape.histograms.setdefault(name, Buckets())
     buckets.total += series.number("stats.sum") or 0.0
     buckets.count += series.number("stats.count") or 0.0
-    edges = series.at("stats.buckets")
+    edges = series.at("buckets")
     for text in edges if isinstance(edges, dict) else ():
         edge = edge_of(scrape.where, name, text)
         below = Fields(series.where, {"below": edges[text]}, series.place)

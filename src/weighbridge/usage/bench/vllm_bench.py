@@ -18,6 +18,7 @@ With `--append-result` a file holds one result after the other: one run each.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 from pathlib import Path
 
 from weighbridge.usage.bench.building import Names, RunBuilder, Served
@@ -143,6 +144,6 @@ def rebuilt_starts(e2e_s: list[float], n_concurrent: int) -> list[float]:
     return starts
 
 
-def is_vllm_bench(result: Fields) -> bool:
+def is_vllm_bench(result: Mapping[str, object]) -> bool:
     """Whether an object is a result of `vllm bench serve`, detailed or not."""
     return "request_throughput" in result and "total_token_throughput" in result
