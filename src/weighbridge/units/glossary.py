@@ -49,6 +49,7 @@ SUFFIXES: dict[str, str] = {
     "_ms": "milliseconds",
     "_hours": "hours",
     "_hours_per_month": "hours per month",
+    "_per_replica_month": "times a month, for each replica",
     "_hours_per_day": "hours per day",
     "_days": "days",
     "_weeks": "weeks",
