@@ -51,6 +51,7 @@ SUFFIXES: dict[str, str] = {
     "_hours_per_month": "hours per month",
     "_per_replica_month": "times a month, for each replica",
     "_hours_per_day": "hours per day",
+    "_hour_of_week": "hours since Monday 00:00 UTC",
     "_days": "days",
     "_weeks": "weeks",
     "_engineer_weeks": "weeks of one engineer",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from weighbridge.units import InputError
 from weighbridge.usage.requests import Floats, Ints
 
 Flags = NDArray[np.bool_]
@@ -56,6 +57,12 @@ class RateWindows:
             duration_s=min(to_s, self.duration_s) - from_s,
             n_clients=self.n_clients,
         )
+
+    def times(self, demand_ratio: float) -> RateWindows:
+        """Every rate times this, gaps of the same shape: as bursty against the mean as before."""
+        if not (np.isfinite(demand_ratio) and demand_ratio > 0):
+            raise InputError("rates", "demand_ratio", f"is {demand_ratio}", "give one above 0")
+        return replace(self, rate_requests_per_s=self.rate_requests_per_s * demand_ratio)
 
     def total_requests_per_s(self) -> Floats:
         """Rate of all clients together in each window of the stretch, silent ones included."""
