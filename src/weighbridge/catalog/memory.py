@@ -10,8 +10,10 @@ from weighbridge.catalog.rows import Gpu, Model, Precision
 from weighbridge.units import InputError
 
 BYTES_PER_GIB = 2.0**30
-BYTES_PER_STATE_ELEMENT = 4.0  # of linear attention; engines keep the recurrent state in float32
-# Keys of a sparse-attention indexer are cached in fp8, with a 4-byte scale for each 128 numbers.
+# The state of linear attention is kept in float32: mamba_ssm_dtype in the config.json of Qwen3.5.
+BYTES_PER_STATE_ELEMENT = 4.0
+# Keys of a sparse-attention indexer are cached in fp8 with a 4-byte scale for each 128 numbers,
+# whatever the format of the latent (DeepseekV32IndexerCache of vLLM; TensorRT-LLM likewise).
 BYTES_PER_INDEXER_ELEMENT = 1.0 + 4 / 128
 # A 4-bit weight carries its share of the block scales: 8 bits per 16 weights (NVFP4 blocks),
 # 16 bits per 64 weights (the usual group of integer quantisation).
