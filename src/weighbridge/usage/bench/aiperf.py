@@ -42,13 +42,13 @@ _EXPORT = re.compile(r"(profile_export)?\.jsonl(\.gz)?$")
 def read_aiperf(path: Path) -> tuple[ObservedRun, ...]:
     """The runs of an export: one per profiling phase, of which there is mostly one."""
     phases: dict[str, RunBuilder] = {}
-    first_ns: float | None = None
+    first_ns: int | None = None
     for record in json_lines(path):
         if _is_warmup(record):
             continue
         phase = record.text("metadata.phase_name") or "profiling"
         builder = phases.setdefault(phase, RunBuilder(NAMES))
-        start_ns = record.needed_number("metadata.request_start_ns")
+        start_ns = record.needed_whole("metadata.request_start_ns")
         first_ns = start_ns if first_ns is None else first_ns
         _add(builder, record, (start_ns - first_ns) / 1e9)
     if not phases:

@@ -131,7 +131,7 @@ def _format_of(path: Path, raw: bytes) -> Format | None:
     first_line = head.partition("\n")[0]
     if set(COLUMNS[:5]) <= set(first_line.strip().split(",")):
         return "measured points"
-    if first_line.startswith("#") or "\nvllm:" in f"\n{head}":
+    if first_line.startswith(("# HELP ", "# TYPE ")) or "\nvllm:" in f"\n{head}":
         return "vllm metrics"
     return None
 

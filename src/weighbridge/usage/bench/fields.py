@@ -60,6 +60,14 @@ class Fields:
             raise self._wrong(path, "a number")
         return number
 
+    def needed_whole(self, path: str) -> int:
+        """A whole number of any size, kept to the last digit: nanoseconds outgrow floats."""
+        value = self.at(path)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self._wrong(path, "a whole number")
+        self.number(path)
+        return value
+
     def count(self, path: str) -> int | None:
         """A whole number of things, None where there is none."""
         number = self.number(path)
