@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ import numpy as np
 
 from weighbridge.charts import compared, money_of, percent, titled
 from weighbridge.report.findings import break_evens_told
+from weighbridge.report.screen_lines import plain as _plain
+from weighbridge.report.screen_lines import wrapped as _wrapped
 from weighbridge.report.words import DECISIONS, confidence_words, payback_words, quantity
 from weighbridge.study.result import BandSeries, OptionResult, Study
 
@@ -70,28 +71,6 @@ def _parts(study: Study, width: int, report_path: str | None) -> list[Renderable
     if report_path is not None:
         parts.append(Text.assemble(("Report: ", "bold"), (report_path, "underline")))
     return parts
-
-
-def _wrapped(lead: str, sentence: str, width: int, most_lines: int, style: str = "") -> list[Text]:
-    """A sentence as lines of the screen, lead in bold; what does not fit ends in an ellipsis."""
-    from rich.text import Text  # noqa: PLC0415
-
-    broken = textwrap.wrap(
-        _plain(f"{lead}{sentence}"),
-        width - 1,
-        subsequent_indent="  ",
-        max_lines=most_lines,
-        placeholder=" \N{HORIZONTAL ELLIPSIS}",
-    )
-    lines = [Text(line, style=style) for line in broken]
-    if lines and lead.strip():
-        lines[0].stylize("bold", 0, len(lead))
-    return lines
-
-
-def _plain(text: str) -> str:
-    """Text without control characters: names come from logs, and a screen obeys escapes."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _reasons(study: Study, width: int) -> list[Text]:
