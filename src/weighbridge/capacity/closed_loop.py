@@ -1,0 +1,216 @@
+"""Steady state of a closed loop in closed form: so many requests always in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weighbridge.capacity.configuration import Configured
+from weighbridge.capacity.deployment import Deployment
+from weighbridge.capacity.efficiency import Efficiency, efficiency_of
+from weighbridge.capacity.intervals import conditions_of, interval_of, why
+from weighbridge.capacity.memory_fit import engine_limits
+from weighbridge.capacity.prediction import ClosedLoop, Prediction
+from weighbridge.capacity.roofline import cache_s_per_token, decode_s, mixed_s, pair_s
+from weighbridge.capacity.shape import Shape, shape_of
+from weighbridge.capacity.step_time import EngineLimits
+from weighbridge.capacity.traffic import Floats
+from weighbridge.catalog.serving_fit import ServingFit
+
+# A running request holds its prompt and, on average over its life, half of its answer; engines
+# keep some room for those that grow at the same time.
+_HELD_OUTPUT_FRAC = 0.6
+# A prompt gets at least this share of the token budget however many requests decode.
+_LEAST_PROMPT_FRAC = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Loads with the limits of the rank that serves them; every field a number or an array.
+
+    Attributes
+    ----------
+    input_tokens, output_tokens : float
+    n_concurrent : float
+        Of the whole replica.
+    kv_tokens, n_max_requests, n_max_batched_tokens : float
+        Of one rank.
+    static : float
+        1 where the requests are one batch, started at once and never refilled.
+    """
+
+    input_tokens: Floats
+    output_tokens: Floats
+    n_concurrent: Floats
+    kv_tokens: Floats
+    n_max_requests: Floats
+    n_max_batched_tokens: Floats
+    static: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyState:
+    """Means over requests; arrays like the loop's.
+
+    Attributes
+    ----------
+    ttft_s, tpot_s : float array
+        [s]
+    n_running : float array
+        Requests decoding at once in one rank.
+    queue_s : float array
+        Part of the time to first token that is waiting for a place in the cache [s].
+    """
+
+    ttft_s: Floats
+    tpot_s: Floats
+    n_running: Floats
+    queue_s: Floats
+
+
+def steady_state(shape: Shape, efficiency: Efficiency, loop: Loop) -> SteadyState:
+    """Latency of requests that replace each other, so many always in flight.
+
+    With b requests running, an answer of O tokens takes O decode iterations and is held up by
+    the prompts of the b requests that start meanwhile, each of which adds m seconds of mixed
+    iterations over the decode iterations that they replace:
+    `tpot = decode(b) + b * m / O`. Requests that the cache does not hold wait: by Little's law
+    `(n - b) / b` times the life of a running one.
+    `ttft = first_token + decode / 2 + prompt + (burst * b + wait * b / O) * m + queue`.
+
+    Parameters
+    ----------
+    shape : Shape
+    efficiency : Efficiency
+    loop : Loop
+
+    Returns
+    -------
+    SteadyState
+    """
+    n = np.maximum(loop.n_concurrent / shape.n_ranks, 1.0)
+    b = np.where(loop.static > 0, n, np.minimum(n, _n_fit(loop)))
+    context = loop.input_tokens + 0.5 * loop.output_tokens
+    cache_s = cache_s_per_token(shape, efficiency) * b * context
+    decode = decode_s(shape, efficiency, b) + cache_s
+    alone, m = _prompt_s(shape, efficiency, loop, b, cache_s)
+    tpot = decode + b / loop.output_tokens * m
+    queue = (n - b) / b * loop.output_tokens * tpot
+    together = efficiency.burst_ratio * b + efficiency.wait_ratio * b / loop.output_tokens
+    ttft = efficiency.first_token_s + 0.5 * decode + alone + together * m + queue
+    started = _batch_start_s(shape, efficiency, loop, n)
+    is_static = loop.static > 0
+    return SteadyState(
+        np.where(is_static, started, ttft), np.where(is_static, decode, tpot), b, queue
+    )
+
+
+def _n_fit(loop: Loop) -> Floats:
+    held = loop.input_tokens + _HELD_OUTPUT_FRAC * loop.output_tokens
+    return np.maximum(np.minimum(loop.kv_tokens / held, loop.n_max_requests), 1.0)
+
+
+def _prompt_s(
+    shape: Shape, efficiency: Efficiency, loop: Loop, b: Floats, cache_s: Floats
+) -> tuple[Floats, Floats]:
+    """Time of one prompt's iterations, and what a prompt adds to those of the others [s]."""
+    decode = decode_s(shape, efficiency, b) + cache_s
+    budget = loop.n_max_batched_tokens
+    room = np.maximum(budget - b, _LEAST_PROMPT_FRAC * budget)
+    n_chunks = np.maximum(1.0, loop.input_tokens / room)
+    pairs_s = 0.5 * loop.input_tokens**2 * pair_s(shape, efficiency)
+
+    def iterations(n_prompts: Floats) -> Floats:
+        n_tokens = n_prompts * loop.input_tokens / n_chunks + b
+        return np.asarray(
+            n_chunks * (mixed_s(shape, efficiency, n_tokens) + cache_s) + n_prompts * pairs_s
+        )
+
+    # Prompts that arrive in the same iteration are computed together as far as the budget goes.
+    n_together = np.minimum(
+        1.0 + b / loop.output_tokens, np.maximum(budget / loop.input_tokens, 1.0)
+    )
+    added = np.maximum(iterations(n_together) - n_chunks * decode, 0.0) / n_together
+    return iterations(np.ones_like(n_chunks)), added
+
+
+def _batch_start_s(shape: Shape, efficiency: Efficiency, loop: Loop, n: Floats) -> Floats:
+    """Prompts of a static batch, all computed in one iteration [s]."""
+    pairs_s = n * 0.5 * loop.input_tokens**2 * pair_s(shape, efficiency)
+    prompts = mixed_s(shape, efficiency, n * loop.input_tokens)
+    return np.asarray(efficiency.first_token_s + prompts + pairs_s)
+
+
+def predict(
+    deployment: Deployment,
+    load: ClosedLoop,
+    fit: ServingFit,
+    points: Sequence[Configured] = (),
+    limits: EngineLimits | None = None,
+) -> Prediction:
+    """Latency and throughput of one replica under a closed loop, with 90 % intervals.
+
+    From data sheets and fit; where measurements near the configuration are given, their errors
+    correct it and the basis is "measured".
+
+    Parameters
+    ----------
+    deployment : Deployment
+    load : ClosedLoop
+    fit : ServingFit
+    points : sequence of Configured
+        Measurements of this or of like configurations (`configuration.configured`).
+    limits : EngineLimits, optional
+        By default those that the memory leaves (`memory_fit.engine_limits`).
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    InputError
+        Where the model does not fit.
+    """
+    limits = limits or engine_limits(deployment)
+    state = steady_state(
+        shape_of(deployment), efficiency_of(deployment, fit), loop_of(load, limits)
+    )
+    ttft_s, tpot_s = float(state.ttft_s), float(state.tpot_s)
+    conditions = conditions_of(deployment, load, held_frac(load, limits), fit)
+    rate = load.n_concurrent * load.output_tokens / (ttft_s + load.output_tokens * tpot_s)
+    return Prediction(
+        ttft_s=interval_of("ttft", ttft_s, conditions, fit),
+        tpot_s=interval_of("tpot", tpot_s, conditions, fit),
+        output_tokens_per_s=interval_of("throughput", rate, conditions, fit),
+        basis="roofline",
+        why=(_rests_on(fit), *why(conditions)),
+    )
+
+
+def loop_of(load: ClosedLoop, limits: EngineLimits, static: bool = False) -> Loop:
+    """A load under the limits of the ranks that serve it."""
+    return Loop(
+        input_tokens=np.asarray(load.input_tokens),
+        output_tokens=np.asarray(load.output_tokens),
+        n_concurrent=np.asarray(load.n_concurrent),
+        kv_tokens=np.asarray(float(limits.kv_tokens)),
+        n_max_requests=np.asarray(float(limits.n_max_requests)),
+        n_max_batched_tokens=np.asarray(float(limits.n_max_batched_tokens)),
+        static=np.asarray(float(static)),
+    )
+
+
+def held_frac(load: ClosedLoop, limits: EngineLimits) -> float:
+    """Requests in flight over those that run at once under the limits [1]."""
+    fit = float(_n_fit(loop_of(load, limits)))
+    return load.n_concurrent / limits.n_ranks / fit
+
+
+def _rests_on(fit: ServingFit) -> str:
+    return (
+        f"data sheets, with efficiencies fitted on {fit.n_points:,} measurements of "
+        f"{fit.n_groups} pairs of model and GPU ({fit.fitted_on})"
+    )

@@ -1,0 +1,164 @@
+"""How far a deployment stays from its data sheet: global coefficients and shrunken effects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from weighbridge.capacity.deployment import Deployment
+from weighbridge.capacity.shape import hidden_size
+from weighbridge.capacity.traffic import Floats
+from weighbridge.catalog.rows import Gpu, Model
+from weighbridge.catalog.serving_fit import ServingFit
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """How far from the data sheet a deployment is; every field a number or an array.
+
+    Attributes
+    ----------
+    memory_frac, cache_frac : float
+        Share of the memory's bandwidth that reading weights, and the KV cache, reaches.
+    compute_frac, expert_frac, attention_frac : float
+        Share of the dense rate that linear layers, experts, and attention over prompts reach.
+    n_activation_passes : float
+        Times that activations are read or written in a layer, as if from memory.
+    link_frac : float
+        Share of the link's bandwidth that collectives reach.
+    iteration_s : float
+        Fixed time of an iteration: scheduling, sampling, launching [s].
+    layer_s, expert_layer_s, linear_layer_s : float
+        Fixed time of a layer, and more of one with experts or with linear attention [s].
+    reduce_s : float
+        Fixed time of one collective [s].
+    request_s : float
+        For each decoding request of an iteration [s].
+    mixed_s : float
+        More of an iteration with prompt tokens, which runs outside captured graphs [s].
+    first_token_s : float
+        Outside the engine's iterations, for each request [s].
+    burst_ratio : float
+        Share of a benchmark's requests, halved, that wait for the prompts of all that started
+        with them: load generators start every slot at once.
+    wait_ratio : float
+        Prompts of those that end in the same iterations, which a new prompt waits for.
+    """
+
+    memory_frac: float
+    cache_frac: float
+    compute_frac: float
+    expert_frac: float
+    attention_frac: float
+    n_activation_passes: float
+    link_frac: float
+    iteration_s: float
+    layer_s: float
+    expert_layer_s: float
+    linear_layer_s: float
+    reduce_s: float
+    request_s: float
+    mixed_s: float
+    first_token_s: float
+    burst_ratio: float
+    wait_ratio: float
+
+
+EFFICIENCY_FIELDS = tuple(field.name for field in fields(Efficiency))
+
+
+def generation_of(gpu: Gpu) -> str:
+    """Vendor and narrowest format with units of its own, which tells generations apart.
+
+    >>> from weighbridge.catalog.facts import load_catalog
+    >>> generation_of(load_catalog().gpu("h200-sxm"))
+    'nvidia-fp8'
+    """
+    if gpu.dense_fp4_tflops is not None:
+        narrowest = "fp4"
+    else:
+        narrowest = "bf16" if gpu.dense_fp8_tflops is None else "fp8"
+    return f"{gpu.vendor.lower()}-{narrowest}"
+
+
+def kind_of(model: Model) -> str:
+    """ "dense", or of mixtures of experts "latent", "hybrid" or "grouped" by their attention."""
+    if not model.n_experts:
+        return "dense"
+    if model.kv_lora_rank is not None:
+        return "latent"
+    hybrid = model.n_linear_attention_layers or model.n_sliding_layers
+    return "hybrid" if hybrid else "grouped"
+
+
+def architecture_of(model: Model) -> str:
+    """Layers, width and experts: fine-tunes and later training share them.
+
+    >>> from weighbridge.catalog.facts import load_catalog
+    >>> catalog = load_catalog()
+    >>> architecture_of(catalog.model("deepseek-r1"))
+    '61x7168x256'
+    """
+    return f"{model.n_layers}x{hidden_size(model):.0f}x{model.n_experts or 0}"
+
+
+def levels_of(deployment: Deployment) -> Mapping[str, str]:
+    """Level of every factor that an effect may hang on.
+
+    Parameters
+    ----------
+    deployment : Deployment
+
+    Returns
+    -------
+    mapping of str to str
+    """
+    generation = generation_of(deployment.gpu)
+    architecture = architecture_of(deployment.model)
+    return {
+        "engine": deployment.engine,
+        "generation": generation,
+        "precision": deployment.precision,
+        "units": f"{generation}:{deployment.precision}",
+        "kind": kind_of(deployment.model),
+        "engine_kind": f"{deployment.engine}:{kind_of(deployment.model)}",
+        "architecture": architecture,
+        "pair": f"{architecture}:{generation}",
+    }
+
+
+def efficiency_of(deployment: Deployment, fit: ServingFit) -> Efficiency:
+    """Efficiencies of one deployment: coefficients times the effects of its levels.
+
+    Parameters
+    ----------
+    deployment : Deployment
+    fit : ServingFit
+        A level that the fit never saw has no effect.
+
+    Returns
+    -------
+    Efficiency
+    """
+    levels = levels_of(deployment)
+    logs = {name: float(np.log(fit.coefficients[name])) for name in EFFICIENCY_FIELDS}
+    for effect in fit.effects:
+        if levels[effect.factor] == effect.level:
+            for name in effect.fields:
+                logs[name] += effect.log_ratio
+    return Efficiency(**{name: float(np.exp(log)) for name, log in logs.items()})
+
+
+def stacked_efficiencies(efficiencies: Sequence[Efficiency]) -> Efficiency:
+    """One whose fields are arrays over the given ones.
+
+    Parameters
+    ----------
+    efficiencies : sequence of Efficiency
+    """
+    columns: dict[str, Floats] = {
+        name: np.array([getattr(one, name) for one in efficiencies]) for name in EFFICIENCY_FIELDS
+    }
+    return Efficiency(**columns)  # type: ignore[arg-type]

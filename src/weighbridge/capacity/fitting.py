@@ -1,0 +1,328 @@
+"""Efficiencies fitted on measurements: penalised least squares that outliers do not pull."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weighbridge.capacity.closed_loop import Loop, steady_state
+from weighbridge.capacity.configuration import Configured
+from weighbridge.capacity.efficiency import EFFICIENCY_FIELDS, Efficiency, levels_of
+from weighbridge.capacity.memory_fit import engine_limits
+from weighbridge.capacity.shape import Shape, shape_of, stacked
+from weighbridge.capacity.traffic import Floats
+from weighbridge.catalog.serving_fit import Effect
+
+_Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class EffectPrior:
+    """A family of effects: one for each level of a factor on some fields, about 0.
+
+    Attributes
+    ----------
+    fields : tuple of str
+    factor : str
+    sd_ratio : float
+        Standard deviation of the natural logarithm before data.
+    """
+
+    fields: tuple[str, ...]
+    factor: str
+    sd_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Priors:
+    """What is believed before data, in natural logarithms.
+
+    Attributes
+    ----------
+    centres : mapping of str to float
+        By field of `Efficiency`.
+    sd_ratios : mapping of str to float
+    effects : tuple of EffectPrior
+    shrinkage_ratio : float
+        All effects' standard deviations are multiplied by it; chosen by inner validation.
+    """
+
+    centres: Mapping[str, float]
+    sd_ratios: Mapping[str, float]
+    effects: tuple[EffectPrior, ...]
+    shrinkage_ratio: float = 1.0
+
+
+_OVERHEADS = ("iteration_s", "layer_s", "expert_layer_s", "linear_layer_s", "reduce_s")
+_PRODUCTS = ("compute_frac", "attention_frac", "expert_frac")
+
+# Centres are what kernels usually reach; their spreads are wide, so that data decide. The
+# families of effects are those with a mechanism: kernels differ by generation and format, launch
+# and scheduling overheads by engine, everything a little by architecture.
+PRIORS = Priors(
+    centres={
+        "memory_frac": 0.7,
+        "cache_frac": 0.5,
+        "compute_frac": 0.6,
+        "expert_frac": 0.4,
+        "attention_frac": 0.4,
+        "n_activation_passes": 8.0,
+        "link_frac": 0.4,
+        "iteration_s": 1.5e-3,
+        "layer_s": 2e-5,
+        "expert_layer_s": 1.5e-5,
+        "linear_layer_s": 1e-5,
+        "reduce_s": 6e-6,
+        "request_s": 1e-5,
+        "mixed_s": 3e-3,
+        "first_token_s": 0.03,
+        "burst_ratio": 0.05,
+        "wait_ratio": 0.5,
+    },
+    sd_ratios={
+        "memory_frac": 0.4,
+        "cache_frac": 0.5,
+        "compute_frac": 0.3,
+        "expert_frac": 0.4,
+        "attention_frac": 0.5,
+        "n_activation_passes": 0.7,
+        "link_frac": 0.7,
+        "iteration_s": 1.0,
+        "layer_s": 0.8,
+        "expert_layer_s": 0.8,
+        "linear_layer_s": 0.8,
+        "reduce_s": 0.7,
+        "request_s": 1.0,
+        "mixed_s": 1.0,
+        "first_token_s": 1.0,
+        "burst_ratio": 0.5,
+        "wait_ratio": 0.7,
+    },
+    effects=(
+        EffectPrior(_OVERHEADS, "engine", 0.5),
+        EffectPrior(_OVERHEADS, "generation", 0.3),
+        EffectPrior(_OVERHEADS, "architecture", 0.3),
+        EffectPrior(("memory_frac",), "units", 0.25),
+        EffectPrior(("memory_frac",), "architecture", 0.3),
+        EffectPrior(("memory_frac",), "engine", 0.2),
+        EffectPrior(("cache_frac",), "engine", 0.3),
+        EffectPrior(_PRODUCTS, "units", 0.4),
+        EffectPrior(_PRODUCTS, "architecture", 0.3),
+        EffectPrior(_PRODUCTS, "engine", 0.3),
+        EffectPrior(("attention_frac",), "engine", 0.3),
+        EffectPrior(("first_token_s", "mixed_s"), "engine", 0.5),
+        EffectPrior(("first_token_s", "mixed_s"), "architecture", 0.4),
+        EffectPrior(("request_s",), "engine", 0.5),
+        EffectPrior(("request_s",), "architecture", 0.5),
+        EffectPrior(("burst_ratio",), "engine", 0.3),
+    ),
+)
+
+# Residuals beyond these (natural logarithms) count by their size, no longer by their square.
+TTFT_KNEE, TPOT_KNEE = 0.25, 0.12
+# A TTFT says less than a TPOT: load generators and warm-up are in it.
+TTFT_WEIGHT = 0.35
+# Groups weigh by the root of their size or so: neither the largest nor the smallest rules.
+_GROUP_POWER = 0.7
+_TOTAL_WEIGHT = 400.0
+_STEP = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Measurements as arrays, ready to fit.
+
+    Attributes
+    ----------
+    shape : Shape
+        Of arrays.
+    loop : Loop
+    log_ttft, log_tpot : float64 array
+        Natural logarithms of what was measured [s]; NaN where it was not.
+    levels : mapping of str to sequence of str
+        Level of each case by factor.
+    groups : array of str
+    """
+
+    shape: Shape
+    loop: Loop
+    log_ttft: Floats
+    log_tpot: Floats
+    levels: Mapping[str, Sequence[str]]
+    groups: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+
+def cases_of(measured: Sequence[Configured]) -> Cases:
+    """Shapes, limits and measured logarithms of configured measurements.
+
+    Parameters
+    ----------
+    measured : sequence of Configured
+    """
+    limits = [engine_limits(one.deployment) for one in measured]
+    all_levels = [levels_of(one.deployment) for one in measured]
+
+    def column(values: Sequence[float]) -> Floats:
+        return np.asarray(values, np.float64)
+
+    return Cases(
+        shape=stacked([shape_of(one.deployment) for one in measured]),
+        loop=Loop(
+            input_tokens=column([one.load.input_tokens for one in measured]),
+            output_tokens=column([one.load.output_tokens for one in measured]),
+            n_concurrent=column([one.load.n_concurrent for one in measured]),
+            kv_tokens=column([one.kv_tokens for one in limits]),
+            n_max_requests=column([one.n_max_requests for one in limits]),
+            n_max_batched_tokens=column([one.n_max_batched_tokens for one in limits]),
+            static=column([one.is_static_batch for one in measured]),
+        ),
+        log_ttft=np.log(column([one.point.ttft_s or np.nan for one in measured])),
+        log_tpot=np.log(column([one.point.tpot_s or np.nan for one in measured])),
+        levels={factor: [levels[factor] for levels in all_levels] for factor in all_levels[0]},
+        groups=np.array([one.group for one in measured]),
+    )
+
+
+class Fitter:
+    """Parameters of one set of cases: coefficients first, then effects level by level."""
+
+    def __init__(self, cases: Cases, priors: Priors = PRIORS) -> None:
+        self.cases, self.priors = cases, priors
+        self._effects: list[tuple[EffectPrior, str]] = []
+        indicators: list[Floats] = []
+        for prior in priors.effects:
+            column = np.array(cases.levels[prior.factor])
+            for level in sorted(set(column.tolist())):
+                self._effects.append((prior, level))
+                indicators.append((column == level).astype(np.float64))
+        self._indicators = np.array(indicators)
+        sds = [priors.sd_ratios[name] for name in EFFICIENCY_FIELDS]
+        sds += [prior.sd_ratio * priors.shrinkage_ratio for prior, _ in self._effects]
+        self._sds = np.array(sds)
+        self._centres = np.log([priors.centres[name] for name in EFFICIENCY_FIELDS])
+
+    def start(self) -> Floats:
+        """Parameters before data."""
+        return np.zeros(len(self._sds))
+
+    def efficiency(self, parameters: Floats) -> Efficiency:
+        """Efficiencies of all cases under some parameters."""
+        n = len(EFFICIENCY_FIELDS)
+        logs = {
+            name: np.full(len(self.cases), self._centres[i] + parameters[i])
+            for i, name in enumerate(EFFICIENCY_FIELDS)
+        }
+        for (prior, _), value, indicator in zip(
+            self._effects, parameters[n:], self._indicators, strict=True
+        ):
+            if value != 0.0:
+                for name in prior.fields:
+                    logs[name] = logs[name] + value * indicator
+        return Efficiency(**{name: np.exp(log) for name, log in logs.items()})
+
+    def predicted(self, parameters: Floats) -> tuple[Floats, Floats]:
+        """Logarithms of time to first token and per output token of all cases [s]."""
+        state = steady_state(self.cases.shape, self.efficiency(parameters), self.cases.loop)
+        return np.log(state.ttft_s), np.log(state.tpot_s)
+
+    def residuals(self, parameters: Floats) -> tuple[Floats, Floats]:
+        """Measured less predicted logarithms; 0 where nothing was measured."""
+        ttft, tpot = self.predicted(parameters)
+        return np.nan_to_num(self.cases.log_ttft - ttft), np.nan_to_num(self.cases.log_tpot - tpot)
+
+    def fit(self, train: _Bools, start: Floats | None = None, n_most_steps: int = 12) -> Floats:
+        """Parameters that fit some of the cases best, by damped Gauss-Newton steps.
+
+        Parameters
+        ----------
+        train : array of bool
+            Cases to fit; the others have no part in it.
+        start : float array, optional
+            Parameters to start from.
+        n_most_steps : int
+        """
+        at = self.start() if start is None else start.copy()
+        weights = _weights(self.cases.groups, train)
+        damping, residuals = 1e-3, self.residuals(at)
+        cost = self._cost(weights, residuals, at)
+        for _ in range(n_most_steps):
+            curvature, slope = self._normal_equations(weights, residuals, at)
+            while True:
+                damped = curvature + damping * np.diag(np.diag(curvature))
+                there = at + np.linalg.solve(damped, slope)
+                new = self.residuals(there)
+                new_cost = self._cost(weights, new, there)
+                if new_cost < cost:
+                    break
+                damping *= 5.0
+                if damping > 1e6:
+                    return at
+            is_done = cost - new_cost < 1e-4 * cost
+            at, residuals, cost = there, new, new_cost
+            damping = max(damping / 5.0, 1e-6)
+            if is_done:
+                break
+        return at
+
+    def effects(self, parameters: Floats) -> tuple[Effect, ...]:
+        """Effects under some parameters, those of no size left out."""
+        values = parameters[len(EFFICIENCY_FIELDS) :]
+        return tuple(
+            Effect(prior.fields, prior.factor, level, round(float(value), 4))
+            for (prior, level), value in zip(self._effects, values, strict=True)
+            if abs(value) >= 5e-4
+        )
+
+    def coefficients(self, parameters: Floats) -> dict[str, float]:
+        """Efficiencies without effects, by field."""
+        values = np.exp(self._centres + parameters[: len(EFFICIENCY_FIELDS)])
+        return {
+            name: float(f"{value:.5g}")
+            for name, value in zip(EFFICIENCY_FIELDS, values, strict=True)
+        }
+
+    def _cost(self, weights: Floats, residuals: tuple[Floats, Floats], at: Floats) -> float:
+        ttft, tpot = residuals
+        loss = TTFT_WEIGHT * 2.0 * (np.sqrt(1.0 + (ttft / TTFT_KNEE) ** 2) - 1.0)
+        loss += 2.0 * (np.sqrt(1.0 + (tpot / TPOT_KNEE) ** 2) - 1.0)
+        cost = float((weights * loss).sum() + ((at / self._sds) ** 2).sum())
+        return cost if np.isfinite(cost) else np.inf
+
+    def _normal_equations(
+        self, weights: Floats, residuals: tuple[Floats, Floats], at: Floats
+    ) -> tuple[Floats, Floats]:
+        """Curvature and downhill slope of the cost, by finite differences."""
+        slopes = self._slopes(residuals, at)
+        curvature, slope = np.diag(1.0 / self._sds**2), -at / self._sds**2
+        knees = ((TTFT_KNEE, TTFT_WEIGHT), (TPOT_KNEE, 1.0))
+        for residual, jacobian, (knee, share) in zip(residuals, slopes, knees, strict=True):
+            w = weights * share / knee**2 / np.sqrt(1.0 + (residual / knee) ** 2)
+            curvature = curvature + (jacobian * w) @ jacobian.T
+            slope = slope + jacobian @ (w * residual)
+        return curvature, slope
+
+    def _slopes(self, residuals: tuple[Floats, Floats], at: Floats) -> tuple[Floats, Floats]:
+        ttft, tpot = (np.zeros((len(at), len(self.cases))) for _ in range(2))
+        for i in range(len(at)):
+            there = at.copy()
+            there[i] += _STEP
+            moved_ttft, moved_tpot = self.residuals(there)
+            ttft[i], tpot[i] = (
+                (residuals[0] - moved_ttft) / _STEP,
+                (residuals[1] - moved_tpot) / _STEP,
+            )
+        return ttft, tpot
+
+
+def _weights(groups: NDArray[np.str_], train: _Bools) -> Floats:
+    counts = Counter(groups[train].tolist())
+    sizes = np.array([counts.get(group, 1) for group in groups.tolist()], np.float64)
+    weights = train / sizes**_GROUP_POWER
+    return np.asarray(weights / weights.sum() * _TOTAL_WEIGHT)

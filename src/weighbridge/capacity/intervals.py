@@ -1,0 +1,124 @@
+"""Intervals that held-out errors earned, wider where a prediction stands on less."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from weighbridge.capacity.deployment import Deployment
+from weighbridge.capacity.efficiency import kind_of, levels_of
+from weighbridge.capacity.prediction import ClosedLoop, Interval
+from weighbridge.catalog.serving_fit import ServingFit
+
+# What makes a prediction uncertain, and how it is said. Each is 0 or 1 but "beyond", which counts
+# how many times the measured range is exceeded, in powers of two.
+CONDITIONS: Mapping[str, str] = {
+    "waiting": "more requests than the cache holds: their wait adds to the error",
+    "near_full": "the cache is nearly full: small errors of its size decide whether requests wait",
+    "latent": "its like are often served with speculative decoding, which no field tells",
+    "new_architecture": "no measurement of a model of this architecture is in the fit",
+    "new_generation": "no measurement of this generation of GPU is in the fit",
+    "new_engine": "no measurement of this engine is in the fit",
+    "new_format": "no measurement of this number format on this generation of GPU is in the fit",
+    "long_prompts": "prompts are long beside answers, so that both metrics rest on prefill",
+    "many_gpus": "split over eight GPUs or more, where collectives and launches rule",
+    "few_requests": "few requests at once, where fixed overheads rule",
+    "beyond": "outside the measured range of load",
+}
+# Widening that no held-out measurement can show: each doubling beyond the measured range, and a
+# level of which the fit has no other example.
+ASSUMED_DIFFICULTY: Mapping[str, float] = {
+    "beyond": 0.15,
+    "new_generation": 0.35,
+    "new_engine": 0.35,
+}
+
+
+def conditions_of(
+    deployment: Deployment, load: ClosedLoop, held_frac: float, fit: ServingFit
+) -> dict[str, float]:
+    """How much of each of `CONDITIONS` a prediction meets.
+
+    Parameters
+    ----------
+    deployment : Deployment
+    load : ClosedLoop
+    held_frac : float
+        Requests in flight over those that the cache holds [1].
+    fit : ServingFit
+        Tells what was seen, and in which ranges.
+    """
+    levels, seen = levels_of(deployment), fit.seen
+    return {
+        "waiting": float(held_frac > 1.0),
+        "near_full": float(0.6 < held_frac <= 1.0),
+        "latent": float(kind_of(deployment.model) == "latent"),
+        "new_architecture": float(levels["architecture"] not in seen["architecture"]),
+        "new_generation": float(levels["generation"] not in seen["generation"]),
+        "new_engine": float(levels["engine"] not in seen["engine"]),
+        "new_format": float(levels["units"] not in seen["units"]),
+        "long_prompts": float(load.input_tokens >= 4.0 * load.output_tokens),
+        "many_gpus": float(deployment.n_gpus >= 8),
+        "few_requests": float(load.n_concurrent <= 8),
+        "beyond": _doublings_beyond(deployment, load, fit),
+    }
+
+
+def interval_of(
+    metric: str, value: float, conditions: Mapping[str, float], fit: ServingFit
+) -> Interval:
+    """Interval of 90 % about a prediction from data sheets and fit.
+
+    Bounds are `value * ratio**difficulty`, with the ratios of measured over predicted that hold
+    90 % of unseen groups at difficulty 1, and `difficulty = exp(sum of its conditions)`.
+
+    Parameters
+    ----------
+    metric : {"ttft", "tpot", "throughput"}
+    value : float
+    conditions : mapping of str to float
+    fit : ServingFit
+    """
+    spread = fit.spreads[f"{metric}:roofline"]
+    wider = difficulty(metric, conditions, fit.difficulties)
+    return Interval(value * spread.low_ratio**wider, value, value * spread.high_ratio**wider)
+
+
+def difficulty(
+    metric: str, conditions: Mapping[str, float], difficulties: Mapping[str, float]
+) -> float:
+    """How many times wider than plain ones the errors of a prediction are.
+
+    Parameters
+    ----------
+    metric : {"ttft", "tpot", "throughput"}
+    conditions : mapping of str to float
+    difficulties : mapping of str to float
+        As in `ServingFit`; for conditions that no held-out measurement met,
+        `ASSUMED_DIFFICULTY`.
+    """
+    logs = (
+        share * difficulties.get(f"{metric}:{name}", ASSUMED_DIFFICULTY.get(name, 0.0))
+        for name, share in conditions.items()
+    )
+    return float(np.exp(sum(logs)))
+
+
+def why(conditions: Mapping[str, float]) -> tuple[str, ...]:
+    """Conditions that a prediction meets, in words."""
+    return tuple(CONDITIONS[name] for name, share in conditions.items() if share > 0)
+
+
+def _doublings_beyond(deployment: Deployment, load: ClosedLoop, fit: ServingFit) -> float:
+    values = {
+        "n_concurrent": load.n_concurrent / deployment.n_data_parallel,
+        "input_tokens": load.input_tokens,
+        "output_tokens": load.output_tokens,
+        "n_gpus": float(deployment.n_gpus),
+    }
+    beyond = 0.0
+    for name, value in values.items():
+        least, most = fit.ranges[name]
+        beyond += max(np.log2(value / most), np.log2(least / value), 0.0)
+    return float(beyond)
