@@ -22,7 +22,10 @@ MOST_TIED_FRAC = 0.2
 LONGEST_INSIDE_AN_HOUR_S = 1200.0
 KEPT_STRETCH_S = 600.0
 
+N_MOST_ROWS = 1_000_000
+
 Unseen = Literal["refuse", "same_hour", "mean"]
+Pattern = Literal["week", "day"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,8 @@ class ArrivalProfile:
     rate_requests_per_s : float64 array of shape (168,)
         Mean rate in each hour of the week, Monday 00:00 UTC first; NaN where not seen.
     seen_hours : float64 array of shape (168,)
-        How long each was seen [hours]; 0 where the rate is taken from other hours.
+        How long each was seen, or the same hour of any day where the rate goes by the day
+        [hours]; all 0 where nobody knows which hours they were.
     gaps : GapLaw
         Of a plain renewal process: the likeliest family and shape of the gaps, the hours of the
         week taken out.
@@ -73,11 +77,14 @@ def profile_of(
     requests: Requests,
     origin_hour_of_week: float | None,
     *,
+    pattern: Pattern = "week",
     unseen: Unseen = "refuse",
     cached_input_frac: float | None = None,
-    n_most_rows: int = 1_000_000,
 ) -> ArrivalProfile:
     """Condense a stretch of traffic.
+
+    Rates and bursts are fitted to all of it; of more than a million requests, evenly spaced ten
+    minutes are kept as rows.
 
     Parameters
     ----------
@@ -86,15 +93,16 @@ def profile_of(
     origin_hour_of_week : float, optional
         Hours from Monday 00:00 UTC to second 0 of the requests; None where nobody knows, and the
         rate is then taken as the same in every hour.
+    pattern : {"week", "day"}
+        What the rate goes by: the hour of the week, so that every week is like the one seen, or
+        the hour of the day, how days differ being left to chance: to a rate that wanders over
+        hours as well. One week cannot tell what of it will come again.
     unseen : {"refuse", "same_hour", "mean"}
         Rate of hours of the week seen for less than a quarter of an hour: left open, so that
         drawing traffic there raises; that of the same hour on other days (else the mean); the
         mean.
     cached_input_frac : float, optional
         Carried along.
-    n_most_rows : int
-        Of a longer stretch, evenly spaced ten minutes are kept as rows; rates and bursts are
-        fitted to all of it.
 
     Raises
     ------
@@ -110,7 +118,7 @@ def profile_of(
         levelled_s = at_s
     else:
         origin = origin_hour_of_week + requests.arrival_s[0] / 3600.0
-        rates, seen = _hourly(at_s, origin, duration_s)
+        rates, seen = _hourly(at_s, origin, duration_s, pattern)
         clock = hour_clock(np.nan_to_num(rates / mean), origin, duration_s)
         levelled_s = clock.levelled(at_s)
         rates = _filled(rates, seen, unseen)
@@ -120,9 +128,7 @@ def profile_of(
     own, modulation = fit_modulation(levelled_s, duration_s, longest_s)
     if not len(modulation.correlation_s):
         own = gaps.cv_ratio**2
-    rows, rows_duration_s = _kept(
-        replace(requests, arrival_s=levelled_s), float(levelled_s[-1]), n_most_rows
-    )
+    rows, rows_duration_s = _kept(replace(requests, arrival_s=levelled_s), float(levelled_s[-1]))
     return ArrivalProfile(
         rate_requests_per_s=rates,
         seen_hours=seen,
@@ -175,13 +181,17 @@ def spread_over_ticks(requests: Requests, rng: np.random.Generator) -> Requests:
     return replace(requests, arrival_s=np.sort(requests.arrival_s + later))
 
 
-def _hourly(at_s: Floats, origin_hour_of_week: float, duration_s: float) -> tuple[Floats, Floats]:
+def _hourly(
+    at_s: Floats, origin_hour_of_week: float, duration_s: float, pattern: Pattern
+) -> tuple[Floats, Floats]:
     """Rate in each hour of the week, NaN where never seen, and how long each was seen."""
     edges_s = hour_edges_s(origin_hour_of_week, duration_s)
     hours = hours_between(edges_s, origin_hour_of_week)
     counts = np.histogram(at_s, edges_s)[0]
     seen = np.bincount(hours, np.diff(edges_s) / 3600.0, N_HOURS).astype(np.float64)
     total = np.bincount(hours, counts, N_HOURS)
+    if pattern == "day":
+        seen, total = (np.tile(one.reshape(7, 24).sum(axis=0), 7) for one in (seen, total))
     rates = np.full(N_HOURS, np.nan)
     np.divide(total, seen * 3600.0, out=rates, where=seen > 0)
     return rates, seen
@@ -202,9 +212,9 @@ def _filled(rate_requests_per_s: Floats, seen_hours: Floats, unseen: Unseen) -> 
     return np.where(missing, other, found)
 
 
-def _kept(requests: Requests, duration_s: float, n_most: int) -> tuple[Requests, float]:
+def _kept(requests: Requests, duration_s: float) -> tuple[Requests, float]:
     """Evenly spaced stretches of a long one, moved together."""
-    every = math.ceil(requests.n_requests / n_most)
+    every = math.ceil(requests.n_requests / N_MOST_ROWS)
     if every == 1:
         return requests, duration_s
     stretch = (requests.arrival_s / KEPT_STRETCH_S).astype(np.int64)

@@ -109,7 +109,8 @@ def _condition(
         if name not in DIMENSIONS:
             mend = f"one of {', '.join(DIMENSIONS)}"
             raise InputError(str(ledger.path), name, "is no dimension of a ledger", mend)
-        named = ds.field(name).isin([value for value in values if value is not None])
+        asked = pa.array([value for value in values if value is not None], pa.string())
+        named = ds.field(name).isin(asked)
         part = named | ds.field(name).is_null() if None in values else named
         condition = part if condition is None else condition & part
     for instant, is_from in ((from_at, True), (to_at, False)):
