@@ -20,8 +20,8 @@ WORDS: dict[Resource, str] = {
 }
 # From here on a resource counts as full.
 FULL_FRAC = 0.9
-# Below this busy share in the peak it is bursts, not work, that a target dies of.
-BURST_FRAC = 0.6
+# Where the work is below this share of what the replicas can do, a target dies of bursts.
+BURST_FRAC = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,26 @@ class Binding:
         return f"{name} ({self.target})" if self.target else name
 
 
-def binding(too_few: Served | None, slo: Slo, prefill_frac: float, n_max_requests: int) -> Binding:
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """What a fleet was asked to do.
+
+    Attributes
+    ----------
+    work_ratio : float
+        Work in the peak over what the replicas could do, in closed form [1].
+    prefill_frac : float
+        Share of the work that prompts are [1].
+    n_max_requests : int
+        Most requests that a replica runs at once.
+    """
+
+    work_ratio: float
+    prefill_frac: float
+    n_max_requests: int
+
+
+def binding(too_few: Served | None, slo: Slo, pressure: Pressure) -> Binding:
     """Read off the largest fleet that was too small what it lacked.
 
     Parameters
@@ -47,10 +66,8 @@ def binding(too_few: Served | None, slo: Slo, prefill_frac: float, n_max_request
     too_few : Served, optional
         One replica fewer than needed, in the peak; None where one replica is enough.
     slo : Slo
-    prefill_frac : float
-        Share of the work that prompts are [1].
-    n_max_requests : int
-        Most requests that a replica runs at once.
+    pressure : Pressure
+        On those replicas.
     """
     if too_few is None:
         return Binding("nothing", "", "one replica is enough")
@@ -60,34 +77,36 @@ def binding(too_few: Served | None, slo: Slo, prefill_frac: float, n_max_request
     ]
     worst = int(np.nanargmax(ratios)) if not np.isnan(ratios).all() else 0
     target, reached_s = slo.targets[worst], too_few.reached_s[worst]
-    resource = _resource(too_few, prefill_frac, n_max_requests)
+    resource = _resource(too_few, pressure)
     text = (
         f"with {too_few.n_replicas} replica{'s' if too_few.n_replicas > 1 else ''} "
         f"{target.name} is {duration_text(reached_s)}, allowed {duration_text(target.limit_s)}: "
-        f"{_because(resource, too_few, prefill_frac)}"
+        f"{_because(resource, too_few, pressure)}"
     )
     return Binding(resource, target.name, text)
 
 
-def _resource(too_few: Served, prefill_frac: float, n_max_requests: int) -> Resource:
+def _resource(too_few: Served, pressure: Pressure) -> Resource:
     if too_few.n_preemptions > 0.01 * too_few.n_requests or too_few.mean_kv_frac > FULL_FRAC:
         return "kv_memory"
-    if too_few.mean_batch_requests > FULL_FRAC * n_max_requests:
+    if too_few.mean_batch_requests > FULL_FRAC * pressure.n_max_requests:
         return "queue"
-    if too_few.utilization_frac < BURST_FRAC:
+    if pressure.work_ratio < BURST_FRAC:
         return "queue"
-    return "prefill_compute" if prefill_frac >= 0.5 else "decode_bandwidth"
+    return "prefill_compute" if pressure.prefill_frac >= 0.5 else "decode_bandwidth"
 
 
-def _because(resource: Resource, too_few: Served, prefill_frac: float) -> str:
-    busy = f"replicas are busy {too_few.utilization_frac:.0%} of the time"
+def _because(resource: Resource, too_few: Served, pressure: Pressure) -> str:
+    work = f"the work is {pressure.work_ratio:.0%} of what they could do"
     match resource:
         case "kv_memory":
             return (
                 f"the cache is {too_few.mean_kv_frac:.0%} full and {too_few.n_preemptions:,} "
-                "requests were thrown out of it"
+                "times a request was thrown out of it"
             )
         case "queue":
-            return f"{busy}, with {too_few.mean_batch_requests:.0f} requests each: bursts queue"
+            return f"{work}, and bursts of it queue"
+        case "prefill_compute":
+            return f"{work}, {pressure.prefill_frac:.0%} of it prompts, which others wait for"
         case _:
-            return f"{busy}, {prefill_frac:.0%} of it for prompts"
+            return f"{work}, {1 - pressure.prefill_frac:.0%} of it answers"

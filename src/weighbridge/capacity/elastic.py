@@ -10,10 +10,9 @@ import numpy as np
 from weighbridge.capacity.estimate import work
 from weighbridge.capacity.fleet import Autoscaling, FleetPlan
 from weighbridge.capacity.outcome import Outcome
-from weighbridge.capacity.served import Served, hourly_busy_frac, served
+from weighbridge.capacity.served import Served, served
 from weighbridge.capacity.simulation import simulate
 from weighbridge.capacity.sizing import Case
-from weighbridge.capacity.traffic import Floats
 
 STEP_S = 3600.0
 SHORT_STEP_S = 300.0  # of stretches below a day, which have no hours to follow
@@ -179,17 +178,12 @@ def _on_ratio(outcome: Outcome, plan: FleetPlan, n_fleet: int, duration_s: float
     return float(outcome.on_s.sum()) / (n_fleet * duration_s)
 
 
-def busy_by_step(case: Case, week: Served) -> tuple[float, Floats]:
-    """Length of a step [s], and the busy share of the fleet's time in each step.
+def clock_step_s(duration_s: float) -> float:
+    """Length of the steps in which a stretch is drawn: hours, or a sixtieth of a short one [s].
 
     Parameters
     ----------
-    case : Case
-    week : Served
-        The whole stretch on the fleet.
+    duration_s : float
+        [s]
     """
-    span_s = case.requests.duration_s
-    step_s = STEP_S if span_s >= DAY_S else max(60.0, span_s / 60)
-    work_s = work(case.requests, case.band.mid, case.limits, case.slo).total_s
-    fleet = hourly_busy_frac(case.requests.arrival_s, work_s, week.busy_s, week.on_s, step_s)
-    return step_s, fleet
+    return STEP_S if duration_s >= DAY_S else max(60.0, duration_s / 60)

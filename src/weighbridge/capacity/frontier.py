@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from weighbridge.capacity.served import Served
 from weighbridge.capacity.sizing import Case, Sizer, resized
-from weighbridge.capacity.traffic import Floats
 
-LOADS = (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0, 1.15, 1.3)
+LOADS = (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
+BEYOND = (1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +32,8 @@ class FrontierPoint:
     peak: Served
 
 
-def frontier(
-    case: Case, sought: Sizer, n_replicas: int, load_ratio: Floats | None = None
-) -> tuple[FrontierPoint, ...]:
-    """Hold the fleet and raise the users, from a tenth of the peak to beyond it.
+def frontier(case: Case, sought: Sizer, n_replicas: int) -> tuple[FrontierPoint, ...]:
+    """Hold the fleet and raise the users, from a tenth of the peak until the SLO breaks.
 
     Parameters
     ----------
@@ -46,11 +42,13 @@ def frontier(
         The case's peak at demand 1.
     n_replicas : int
         The fleet that is held.
-    load_ratio : float64 array, optional
-        Loads to try [1].
     """
-    loads = np.array(LOADS) if load_ratio is None else load_ratio
-    return tuple(_point(case, sought, n_replicas, float(load)) for load in loads)
+    points = [_point(case, sought, n_replicas, load) for load in LOADS]
+    for load in BEYOND:
+        points.append(_point(case, sought, n_replicas, load))
+        if not points[-1].peak.slo_met:
+            break
+    return tuple(points)
 
 
 def _point(case: Case, sought: Sizer, n_replicas: int, load_ratio: float) -> FrontierPoint:

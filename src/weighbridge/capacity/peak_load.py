@@ -16,6 +16,7 @@ LEAD_IN_S = 600.0
 # A window that holds more is cut to its own busiest part: quantiles do not get better.
 N_MOST_REQUESTS = 150_000
 SHORTEST_WINDOW_S = 600.0
+SHORTEST_MULTIPLE_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,9 @@ def peak_load(requests: Requests, work_s: Floats, window_s: float = WINDOW_S) ->
     return PeakLoad(cut, window[kept], start, end, is_whole)
 
 
-def multiplied_load(peak: PeakLoad, demand_ratio: float, seed: int = 0) -> PeakLoad:
+def multiplied_load(
+    peak: PeakLoad, demand_ratio: float, n_most_requests: int = N_MOST_REQUESTS, seed: int = 0
+) -> PeakLoad:
     """The same window with more or fewer users.
 
     Parameters
@@ -87,6 +90,8 @@ def multiplied_load(peak: PeakLoad, demand_ratio: float, seed: int = 0) -> PeakL
     peak : PeakLoad
     demand_ratio : float
         Above 0 [1].
+    n_most_requests : int
+        A window that comes to more is cut to its middle of so many, of five minutes at least.
     seed : int
     """
     if demand_ratio == 1.0:
@@ -94,19 +99,25 @@ def multiplied_load(peak: PeakLoad, demand_ratio: float, seed: int = 0) -> PeakL
     requests = multiplied(peak.requests, demand_ratio, seed)
     first = peak.requests.arrival_s[int(np.argmax(peak.judged))]
     judged = requests.arrival_s >= first
+    if not judged.any():  # a window so thin that nobody of it was kept
+        judged = np.ones(requests.n_requests, np.bool_)
     load = PeakLoad(requests, judged, peak.from_s, peak.to_s, peak.is_whole)
-    return _shortened(load) if requests.n_requests > N_MOST_REQUESTS else load
+    return _shortened(load, n_most_requests)
 
 
-def _shortened(load: PeakLoad) -> PeakLoad:
-    """The middle of a window of so many requests that a part of them says as much."""
+def _shortened(load: PeakLoad, n_most_requests: int) -> PeakLoad:
+    """A part of a window of so many requests that a part of them says as much."""
     arrival_s = load.requests.arrival_s
-    share = max(N_MOST_REQUESTS / len(arrival_s), SHORTEST_WINDOW_S / max(load.window_s, 1.0))
+    if len(arrival_s) <= n_most_requests:
+        return load
+    span_s = float(arrival_s[-1] - arrival_s[0])
+    share = max(n_most_requests / len(arrival_s), SHORTEST_MULTIPLE_S / max(span_s, 1.0))
     if share >= 1:
         return load
-    first = float(arrival_s[int(np.argmax(load.judged))])
-    span_s = (float(arrival_s[-1]) - first) * share
-    start, end = busiest_window(arrival_s[load.judged], np.ones(int(load.judged.sum())), span_s)
+    judged_s = arrival_s[load.judged]
+    first, last = float(judged_s[0]), float(judged_s[-1])
+    start = first + (1 - share) / 2 * (last - first)
+    end = start + share * (last - first)
     kept = np.flatnonzero(inside(load.requests, start - LEAD_IN_S * share, end))
     judged = arrival_s[kept] >= start
     cut = picked(load.requests, kept, float(arrival_s[kept[0]]))

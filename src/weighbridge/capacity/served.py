@@ -38,7 +38,7 @@ class Served:
     busy_s, on_s : float
         Over all replicas: time in iterations, and time paid for [s].
     utilization_frac : float
-        `busy_s / on_s` [1].
+        `busy_s / on_s` [1]. A replica is busy with one request already: see `load_by_step`.
     mean_batch_requests : float
         Decoding requests of a busy replica, mean over busy time [requests].
     mean_kv_frac, peak_kv_frac : float
@@ -130,31 +130,32 @@ def _by_busy(values: Floats, busy_s: Floats) -> float:
     return float(values @ busy_s / total_s) if total_s > 0 else 0.0
 
 
-def hourly_busy_frac(
-    arrival_s: Floats, work_s: Floats, busy_s: float, on_s: float, bin_s: float
+def load_by_step(
+    requests: Requests, n_replicas: int, full_tokens_per_s: float, step_s: float
 ) -> Floats:
-    """Busy share of a fleet's time by the clock: the busy time laid out as the work arrived.
+    """Tokens that arrive in each step of the clock over those of a fleet that is always full.
 
     Parameters
     ----------
-    arrival_s, work_s : float64 arrays of shape (N,)
-        [s]
-    busy_s, on_s : float
-        Of the whole fleet over the whole stretch [s].
-    bin_s : float
+    requests : Requests
+    n_replicas : int
+    full_tokens_per_s : float
+        Of one replica at full load [tokens/s].
+    step_s : float
         Length of one step of the clock [s].
 
     Returns
     -------
     float64 array
-        One share per step; their mean is `busy_s / on_s` where steps fill the stretch.
+        One share per step [1]; short bursts may exceed 1 and wait.
 
     Examples
     --------
-    >>> hourly_busy_frac(np.array([0.0, 1.0]), np.array([1.0, 3.0]), 2.0, 4.0, 1.0).tolist()
-    [0.25, 0.75]
+    >>> r = Requests(np.array([0.0, 1.0]), np.array([5, 10]), np.array([5, 10]))
+    >>> load_by_step(r, 2, 20.0, 1.0).tolist()
+    [0.25, 0.5]
     """
-    steps = ((arrival_s - arrival_s[0]) / bin_s).astype(np.int64)
-    by_step = np.bincount(steps, weights=work_s)
-    share = by_step / max(by_step.sum(), 1e-300)
-    return np.asarray(share * busy_s / max(on_s, 1e-300) * len(by_step))
+    steps = ((requests.arrival_s - requests.arrival_s[0]) / step_s).astype(np.int64)
+    tokens = (requests.input_tokens + requests.output_tokens).astype(np.float64)
+    by_step = np.bincount(steps, weights=tokens)
+    return np.asarray(by_step / (n_replicas * full_tokens_per_s * step_s))

@@ -9,10 +9,16 @@ from typing import Literal
 import numpy as np
 
 from weighbridge.capacity.alone import Alone, alone
-from weighbridge.capacity.binding import Binding, binding
+from weighbridge.capacity.binding import Binding, Pressure, binding
 from weighbridge.capacity.estimate import Work, n_fewest_replicas, work
 from weighbridge.capacity.fleet import FleetPlan
-from weighbridge.capacity.peak_load import WINDOW_S, PeakLoad, multiplied_load, peak_load
+from weighbridge.capacity.peak_load import (
+    N_MOST_REQUESTS,
+    WINDOW_S,
+    PeakLoad,
+    multiplied_load,
+    peak_load,
+)
 from weighbridge.capacity.search import smallest
 from weighbridge.capacity.served import Served, served
 from weighbridge.capacity.simulation import simulate
@@ -132,6 +138,20 @@ class Sizer:
         duration_s = max(float(arrival_s[-1] - arrival_s[0]), 1.0)
         return n_fewest_replicas(self.loaded.total_s[judged], duration_s)
 
+    def pressure(self, n_replicas: int) -> Pressure:
+        """The window's work on so many replicas.
+
+        Parameters
+        ----------
+        n_replicas : int
+        """
+        ratio = self.fewest() / n_replicas
+        return Pressure(ratio, self.loaded.prefill_frac, self.case.limits.n_max_requests)
+
+    def most_tried(self) -> Served:
+        """The peak on the most replicas that were simulated."""
+        return self._kept[max(self._kept)]
+
     def needed(self, guess: int | None = None) -> int | None:
         """Fewest replicas that meet the SLO in the peak; None where no number does.
 
@@ -163,7 +183,13 @@ def sizer(case: Case, step_time: StepTime | None = None, demand_ratio: float = 1
     return resized(case, step_time, load, demand_ratio)
 
 
-def resized(case: Case, step_time: StepTime, load: PeakLoad, demand_ratio: float) -> Sizer:
+def resized(
+    case: Case,
+    step_time: StepTime,
+    load: PeakLoad,
+    demand_ratio: float,
+    n_most_requests: int = N_MOST_REQUESTS,
+) -> Sizer:
     """A sizer for multiples of a peak that was cut out already.
 
     Parameters
@@ -174,8 +200,10 @@ def resized(case: Case, step_time: StepTime, load: PeakLoad, demand_ratio: float
         At demand 1.
     demand_ratio : float
         [1]
+    n_most_requests : int
+        A window that comes to more is cut to its middle.
     """
-    load = multiplied_load(load, demand_ratio)
+    load = multiplied_load(load, demand_ratio, n_most_requests)
     return Sizer(case, step_time, load, work(load.requests, step_time, case.limits, case.slo))
 
 
@@ -220,14 +248,14 @@ def needed_replicas(case: Case) -> tuple[Needed | Impossible, Sizer]:
     if n is None:
         return _never_enough(case, sought), sought
     too_few = sought.try_out(n - 1) if n > 1 else None
-    binds = binding(too_few, case.slo, sought.loaded.prefill_frac, case.limits.n_max_requests)
+    binds = binding(too_few, case.slo, sought.pressure(max(n - 1, 1)))
     peak = sought.try_out(n)
     return Needed(n, peak, too_few, binds, best, sought.fewest()), sought
 
 
 def _never_enough(case: Case, sought: Sizer) -> Impossible:
-    tried = sought.try_out(max(sought._kept))
-    why = binding(tried, case.slo, sought.loaded.prefill_frac, case.limits.n_max_requests)
+    tried = sought.most_tried()
+    why = binding(tried, case.slo, sought.pressure(tried.n_replicas))
     return Impossible(tried.reached_s, (f"even {why.text}",))
 
 

@@ -31,7 +31,8 @@ class CapacityTable:
         Fewest replicas that meet the target where the step time is at the fast end of its 90 %
         interval, in its middle and at its slow end; whole numbers, none falling with demand.
     utilization_frac : float64 array of shape (K,)
-        Time in iterations over time on, mean over replicas and stretch, at `n_replicas_mid`.
+        Tokens served over those that `n_replicas_mid` would serve at full load, mean over the
+        stretch [1]. (Replicas are in some iteration nearly always; that says little.)
     n_gpus_per_replica : int
     mean_requests_per_s, mean_input_tokens_per_s, mean_output_tokens_per_s : float
         Of the stretch at demand 1 [requests/s, tokens/s].
@@ -134,7 +135,7 @@ class CapacityTable:
         return np.asarray(np.asarray(demand_ratio) > self.demand_ratio[-1])
 
     def utilization_at(self, demand_ratio: ArrayLike) -> Floats:
-        """Share of paid time that replicas are busy, interpolated; flat beyond the table.
+        """Tokens over those of full load, interpolated; flat beyond the table.
 
         Parameters
         ----------

@@ -14,6 +14,7 @@ from weighbridge.capacity.sizing import (
     Needed,
     Sizer,
     confirmed,
+    full_load_tokens_per_s,
     needed_replicas,
     resized,
 )
@@ -24,6 +25,8 @@ from weighbridge.capacity.traffic import Floats, Requests
 from weighbridge.units import InputError
 
 N_DEMANDS = 12
+# In one row's window: of many replicas, which are alike, a shorter one says as much.
+N_ROW_REQUESTS = 30_000
 LOWEST_RATIO, HIGHEST_RATIO = 0.05, 20.0
 
 # Called with the share of the work that is done [1].
@@ -83,16 +86,17 @@ def capacity_table(
         raise impossible_error(needed, "traffic")
     n_whole, week = confirmed(case, needed.n_replicas)
     rows = _Rows(case, sought, needed.n_replicas, n_whole / needed.n_replicas)
-    mid, peak_busy = rows.along(grid, case.band.mid, progress, 0)
-    low, _ = rows.along(grid, case.band.low, progress, 1) if rows.has_error else (mid, None)
-    high, _ = rows.along(grid, case.band.high, progress, 2) if rows.has_error else (mid, None)
-    quiet_ratio = week.utilization_frac / max(np.interp(1.0, grid, peak_busy), 1e-9)
+    mid = rows.along(grid, case.band.mid, progress, 0)
+    low = rows.along(grid, case.band.low, progress, 1) if rows.has_error else mid
+    high = rows.along(grid, case.band.high, progress, 2) if rows.has_error else mid
+    tokens_per_s = week.tokens / _span_s(case.requests)
+    used_frac = grid * tokens_per_s / (mid * full_load_tokens_per_s(case))
     return CapacityTable(
         demand_ratio=grid,
         n_replicas_low=np.minimum(low, mid),
         n_replicas_mid=mid,
         n_replicas_high=np.maximum(high, mid),
-        utilization_frac=np.minimum(peak_busy * quiet_ratio, 1.0),
+        utilization_frac=np.minimum(used_frac, 1.0),
         n_gpus_per_replica=n_gpus_per_replica,
         mean_requests_per_s=week.n_requests / _span_s(case.requests),
         mean_input_tokens_per_s=float(case.requests.input_tokens.sum()) / _span_s(case.requests),
@@ -133,22 +137,21 @@ class _Rows:
 
     def along(
         self, grid: Floats, step_time: StepTime, progress: Progress | None, part: int
-    ) -> tuple[Floats, Floats]:
+    ) -> Floats:
         n_parts = 3 if self.has_error else 1
-        counts, busy = np.ones(len(grid)), np.zeros(len(grid))
+        counts = np.ones(len(grid))
         per_work = self.n_at_one / max(self.sought.fewest(), 1e-9)
         for row, ratio in enumerate(grid):
-            sought = resized(self.case, step_time, self.sought.load, float(ratio))
+            sought = resized(self.case, step_time, self.sought.load, float(ratio), N_ROW_REQUESTS)
             n = sought.needed(max(1, round(sought.fewest() * per_work)))
             if n is None:
                 n = self._unmet(sought)
             else:
                 per_work = n / max(sought.fewest(), 1e-9)
             counts[row] = math.ceil(n * self.whole_ratio - 1e-9)
-            busy[row] = sought.try_out(n).utilization_frac / self.whole_ratio
             if progress is not None:
                 progress((part + (row + 1) / len(grid)) / n_parts)
-        return np.maximum.accumulate(counts), busy
+        return np.asarray(np.maximum.accumulate(counts))
 
     def _unmet(self, sought: Sizer) -> int:
         """At the slow end no fleet meets the SLO: as many as keep up with the work."""
