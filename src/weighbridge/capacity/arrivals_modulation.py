@@ -11,17 +11,19 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import lsq_linear, nnls
+from scipy.optimize import minimize_scalar, nnls
 from scipy.signal import lfilter
+from scipy.special import gammainc
 
 from weighbridge.capacity.traffic import Floats
 from weighbridge.units import InputError
 
-# Least variance over mean of counts that a fit may give to the gaps; 0 would be a clock.
-LEAST_DISPERSION = 0.01
 LEAST_WINDOWS = 8
 LEAST_PER_WINDOW_REQUESTS = 0.25
 _N_SCALES = 24
+# Variations of the gaps that are tried, up to far beyond any trace's.
+_LEAST_CV_RATIO, _MOST_CV_RATIO = 0.2, 8.0
+_N_CVS = 12
 _CELLS_PER_CORRELATION = 4
 
 
@@ -116,20 +118,101 @@ def _averaged(ratio: Floats) -> Floats:
     )
 
 
+def renewal_dispersion(cv_ratio: float, counted_requests: Floats) -> Floats:
+    """Index of dispersion of a renewal process over windows of a mean count [1].
+
+    Of an equilibrium process with Gamma gaps of shape k = 1 / cv^2, whose sums are Gamma again:
+
+        Var N(t) = t + 2 int_0^t sum_n P(nk, ku) du - t^2
+
+    (Cox, "Renewal Theory", 1962, section 4.5; P is the regularized incomplete gamma function and
+    t counts mean gaps). It begins at 1 and ends at cv^2; the sum is cut where it has settled, and
+    the tail taken as cv^2 + c / t.
+
+    Parameters
+    ----------
+    cv_ratio : float
+        Of the gaps [1].
+    counted_requests : float64 array
+        Mean counts of the windows.
+
+    Examples
+    --------
+    >>> renewal_dispersion(1.0, np.array([0.1, 10.0])).round(2).tolist()
+    [1.0, 1.0]
+    >>> renewal_dispersion(3.0, np.array([1e4])).round(1).tolist()
+    [9.0]
+    """
+    shape = cv_ratio**-2
+    settled = 20.0 * max(1.0, cv_ratio**2)
+    grid = np.concatenate([[0.0], np.geomspace(1e-6, settled, 400)])
+    n_most = int(settled + 8 * cv_ratio * math.sqrt(settled)) + 8
+    renewals = gammainc(np.arange(1, n_most + 1) * shape, shape * grid[:, None]).sum(axis=1)
+    area = np.concatenate([[0.0], np.cumsum(np.diff(grid) * (renewals[1:] + renewals[:-1]) / 2)])
+    inside = np.interp(np.minimum(counted_requests, settled), grid, area)
+    near = np.minimum(counted_requests, settled)
+    index = 1 + 2 * inside / near - near
+    rest = (index - cv_ratio**2) * settled
+    far = cv_ratio**2 + rest / counted_requests
+    index = np.where(counted_requests <= settled, index, far)
+    return np.asarray(index, np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Dispersions:
+    """What counts in windows of several lengths tell: relative variances, and how well known."""
+
+    rate_requests_per_s: float
+    duration_s: float
+    windows_s: Floats
+    times_s: Floats
+    variance_ratio: Floats
+    weights: Floats
+
+    def wandering(self, x: float) -> tuple[float, Floats]:
+        """Misfit and variances of the rate that fit best, by the logarithm of the gaps' cv."""
+        counted = self.rate_requests_per_s * np.append(self.windows_s, self.duration_s)
+        renewal = renewal_dispersion(math.exp(x), counted) / counted
+        # Windows are compared with the mean of this very stretch, which varies too.
+        own = renewal[:-1] - renewal[-1]
+        whole = _averaged(self.duration_s / self.times_s)
+        terms = _averaged(self.windows_s[:, None] / self.times_s) - whole
+        left = (self.variance_ratio - own) * self.weights
+        variances, misfit = nnls(terms * self.weights[:, None], left)
+        return float(misfit), variances
+
+
+def _dispersions(arrival_s: Floats, duration_s: float, longest_s: float) -> _Dispersions | None:
+    rate = len(arrival_s) / duration_s
+    shortest = max(0.1, LEAST_PER_WINDOW_REQUESTS / rate)
+    longest = min(longest_s, duration_s / LEAST_WINDOWS)
+    if longest < 4 * shortest:
+        return None
+    windows_s = np.geomspace(shortest, longest, _N_SCALES)
+    indices = np.array([dispersion(arrival_s, w, duration_s) for w in windows_s])
+    relative = indices / (rate * windows_s)
+    # The floor keeps windows that happen to count alike from weighing without bound.
+    floor = 0.01 / (rate * windows_s)
+    weights = 1 / ((relative + floor) * (np.sqrt(2 * windows_s / duration_s) + 0.02))
+    times_s = np.geomspace(2 * shortest, 2 * longest, _N_SCALES // 2)
+    return _Dispersions(rate, duration_s, windows_s, times_s, relative, weights)
+
+
 def fit_modulation(
-    arrival_s: Floats, duration_s: float, longest_s: float
-) -> tuple[float, RateModulation]:
-    """What of the dispersion of counts is the gaps' own, and how the rate must wander for the rest.
+    arrival_s: Floats, duration_s: float, longest_s: float, plain_cv_ratio: float = 1.0
+) -> tuple[float, RateModulation] | None:
+    """How bursty the gaps are by themselves, and how the rate must wander for the rest.
 
     Over windows of length w at mean rate r the relative variance of counts is
 
-        V(w) = I / (r w) + sum_k v_k g(w / T_k),   g(x) = 2 (x - 1 + exp(-x)) / x^2
+        V(w) = I(r w) / (r w) + sum_k v_k g(w / T_k),   g(x) = 2 (x - 1 + exp(-x)) / x^2
 
-    with I the dispersion that the renewal process tends to (its squared coefficient of variation)
-    and v_k the variance of the rate's part with correlation time T_k (Cox and Isham, "Point
-    Processes", 1980, section 3.3). Seen in one stretch of length L it is V(w) - V(L). I and v_k of
-    at least 0 are fitted by least squares on a grid of times, each window weighed by how well it is
-    known; the covariances of the rate are then made those of a log-normal one.
+    with I the dispersion of a renewal process (`renewal_dispersion`) and v_k the variance of the
+    rate's part with correlation time T_k (Cox and Isham, "Point Processes", 1980, section 3.3).
+    Seen in one stretch of length L it is V(w) - V(L). For each variation of the gaps the v_k of at
+    least 0 are fitted by least squares on a grid of times, each window weighed by how well it is
+    known; the variation with the least misfit is taken, and the covariances of the rate are made
+    those of a log-normal one.
 
     Parameters
     ----------
@@ -139,33 +222,29 @@ def fit_modulation(
         [s]
     longest_s : float
         Longest window to look at [s].
+    plain_cv_ratio : float
+        Of the likeliest law of the gaps without wandering: only where this is below 1 may the
+        gaps be more even than Poisson's, for even gaps under a rate that flickers faster than
+        they follow cannot be told from bursty ones [1].
 
     Returns
     -------
-    float
-        I [1].
-    RateModulation
-        Without terms where the traffic is too short or too even for any.
+    (float, RateModulation), optional
+        Coefficient of variation of the gaps, and the modulation; None for traffic too short to
+        tell them apart.
     """
-    rate = len(arrival_s) / duration_s
-    shortest = max(0.1, LEAST_PER_WINDOW_REQUESTS / rate)
-    longest = min(longest_s, duration_s / LEAST_WINDOWS)
-    if longest < 4 * shortest:
-        return 1.0, RateModulation(np.empty(0), np.empty(0))
-    windows_s = np.geomspace(shortest, longest, _N_SCALES)
-    dispersions = np.array([dispersion(arrival_s, w, duration_s) for w in windows_s])
-    relative = dispersions / (rate * windows_s)
-    # The floor keeps windows that happen to count alike from weighing without bound.
-    floor = LEAST_DISPERSION / (rate * windows_s)
-    weights = 1 / ((relative + floor) * (np.sqrt(2 * windows_s / duration_s) + 0.02))
-    times_s = np.geomspace(2 * shortest, 2 * longest, _N_SCALES // 2)
-    # Windows are compared with the mean of this very stretch, which wanders too.
-    terms = _averaged(windows_s[:, None] / times_s) - _averaged(duration_s / times_s)
-    own = 1 / (rate * windows_s) - 1 / (rate * duration_s)
-    design = np.column_stack([own, terms]) * weights[:, None]
-    least = np.concatenate([[LEAST_DISPERSION], np.zeros(len(times_s))])
-    fit = lsq_linear(design, relative * weights, (least, np.inf), method="bvls")
-    return float(fit.x[0]), _log_normal(times_s, fit.x[1:])
+    seen = _dispersions(arrival_s, duration_s, longest_s)
+    if seen is None:
+        return None
+    least = min(1.0, max(plain_cv_ratio, _LEAST_CV_RATIO))
+    tried = np.linspace(math.log(least), math.log(_MOST_CV_RATIO), _N_CVS)
+    best = tried[int(np.argmin([seen.wandering(float(x))[0] for x in tried]))]
+    step = tried[1] - tried[0]
+    near = (max(best - step, tried[0]), min(best + step, tried[-1]))
+    found = minimize_scalar(
+        lambda x: seen.wandering(x)[0], bounds=near, method="bounded", options={"xatol": 0.005}
+    )
+    return math.exp(found.x), _log_normal(seen.times_s, seen.wandering(found.x)[1])
 
 
 def _log_normal(times_s: Floats, variance_ratio: Floats) -> RateModulation:

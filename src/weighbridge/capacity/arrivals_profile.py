@@ -125,15 +125,15 @@ def profile_of(
     gaps = fit_gaps(np.diff(levelled_s))
     once = float(np.median(seen[seen > 0])) < 1.5 if (seen > 0).any() else False
     longest_s = LONGEST_INSIDE_AN_HOUR_S if once and duration_s > 7200 else math.inf
-    own, modulation = fit_modulation(levelled_s, duration_s, longest_s)
-    if not len(modulation.correlation_s):
-        own = gaps.cv_ratio**2
+    still = gaps.cv_ratio, RateModulation(np.empty(0), np.empty(0))
+    fit = fit_modulation(levelled_s, duration_s, longest_s, gaps.cv_ratio)
+    own_cv_ratio, modulation = fit or still
     rows, rows_duration_s = _kept(replace(requests, arrival_s=levelled_s), float(levelled_s[-1]))
     return ArrivalProfile(
         rate_requests_per_s=rates,
         seen_hours=seen,
         gaps=gaps,
-        inner_gaps=gap_law_of(gaps.family, math.sqrt(own)),
+        inner_gaps=gap_law_of(gaps.family, own_cv_ratio),
         modulation=modulation,
         rows=rows,
         rows_duration_s=rows_duration_s,

@@ -12,6 +12,9 @@ from weighbridge.units import InputError
 # Copies of a stretch start up to this much later or earlier than the first, so that the bursts of
 # independent users do not fall on the same second while hours of the day stay where they are.
 COPY_SHIFT_S = 300.0
+# Multiples of it lie far from each other on a circle however many there are: drawn at random, two
+# copies of five are often within seconds of each other, and their bursts fall together.
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 def picked(requests: Requests, index: Ints, from_s: float = 0.0) -> Requests:
@@ -156,7 +159,7 @@ def multiplied(requests: Requests, demand_ratio: float, seed: int = 0) -> Reques
 def _copy(requests: Requests, number: int, kept_frac: float, seed: int) -> Copy:
     """Positions that one copy keeps, and when they arrive."""
     rng = np.random.default_rng([seed, number])
-    shift_s = rng.uniform(-COPY_SHIFT_S, COPY_SHIFT_S) if number else 0.0
+    shift_s = COPY_SHIFT_S * (2.0 * ((0.5 + _GOLDEN * number) % 1.0) - 1.0)
     users = users_of(requests)
     keep = rng.random(int(users.max()) + 1)[users] < kept_frac
     index = np.flatnonzero(keep)
