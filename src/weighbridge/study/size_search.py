@@ -64,7 +64,7 @@ def searched(
     """Simulate every candidate that may win; whole ones first, by the cost of their fleet."""
     peaks = _peaks(candidates, n_threads, progress)
     whole, rest = _worth_it(peaks)
-    done = _mapped(_whole, whole, n_threads, lambda share: progress("simulating weeks", share))
+    done = mapped(_whole, whole, n_threads, lambda share: progress("simulating weeks", share))
     return tuple(sorted((*done, *rest), key=_rank))
 
 
@@ -78,7 +78,7 @@ def _rank(found: Sought) -> tuple[int, float, str]:
 
 def _peaks(candidates: Sequence[Candidate], n_threads: int, progress: Progress) -> list[Sought]:
     """Search the peak of each, cheapest floor first, dropping what has become hopeless."""
-    begun = _mapped(_begun, candidates, n_threads, lambda share: progress("estimating", share))
+    begun = mapped(_begun, candidates, n_threads, lambda share: progress("estimating", share))
     begun.sort(key=_rank)
     best_usd = math.inf
     found: list[Sought] = []
@@ -87,7 +87,7 @@ def _peaks(candidates: Sequence[Candidate], n_threads: int, progress: Progress) 
         batch = waiting[start : start + BATCH]
         hopeful = [b for b in batch if b.answer.floor_usd_per_hour <= HOPELESS_RATIO * best_usd]
         found += [_pruned(b, best_usd) for b in batch if b not in hopeful]
-        peaks = _mapped(_peak, hopeful, n_threads, lambda _: None)
+        peaks = mapped(_peak, hopeful, n_threads, lambda _: None)
         costs = [s.answer.peak_usd_per_hour for s in peaks if s.answer.status == "peak"]
         best_usd = min([best_usd, *costs])
         found += peaks
@@ -196,7 +196,7 @@ def _whole(found: Sought) -> Sought:
     return replace(found, answer=answer)
 
 
-def _mapped(
+def mapped(
     function: Callable[[_In], _Out],
     items: Sequence[_In],
     n_threads: int,
