@@ -44,6 +44,8 @@ N_CONCURRENT = 23  # of a closed loop, else 0
 N_ENDED = 24
 N_IDS = 25  # prefix blocks that more than one request begins with
 NEXTS0 = 26  # place in the floats of the ends of the replicas' pieces
+ASYNC = 27  # an iteration is settled when the one before it starts
+WHOLE = 28  # a prompt is admitted only where all of it fits
 # Header, floats
 KV_S = 0
 PAIR_S = 1
@@ -105,6 +107,7 @@ BATCH_BY_TIME = 7
 BLOCKS_BY_TIME = 8
 ON_SINCE = 9
 ON = 10
+SETTLED = 11  # what arrived later is too late for the next iteration; infinite: nothing is
 
 # Status of a replica
 OFF = 0
@@ -114,7 +117,7 @@ DRAINING = 3
 LOST = 4
 
 # Rank, integers
-RANK_WORDS = 26
+RANK_WORDS = 28
 N_DECODING = 0
 CONTEXT = 1  # tokens that the next iteration's decoding requests read
 USED = 2  # blocks of live requests
@@ -141,6 +144,8 @@ DECODED = 22
 REPLICA = 23
 MAP0 = 24  # node of each shared prefix block; 0: not cached
 FRESH_NODE = 25  # the first node that was never used
+LATE_PLACES = 26  # given back by requests that just ended, too late for the next iteration
+LATE_BLOCKS = 27
 
 # Node of the cache: a shared prefix block, or blocks that a request left behind
 NODE_WORDS = 5

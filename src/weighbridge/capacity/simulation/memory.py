@@ -151,6 +151,8 @@ def _write_header(m: Ints, sizes: Sizes, limits: EngineLimits, fleet: FleetPlan)
     m[at.CHUNKED] = limits.chunked_prefill
     m[at.CACHING] = limits.prefix_caching
     m[at.BY_PRIORITY] = limits.admission == "priority"
+    m[at.ASYNC] = limits.async_scheduling
+    m[at.WHOLE] = limits.whole_prompt_must_fit
     m[at.ROUTING] = ROUTINGS[fleet.routing]
     bound = fleet.overflow_above_requests
     m[at.OVERFLOW] = -1 if bound is None else bound

@@ -17,8 +17,11 @@ from weighbridge.capacity.simulation.blocks import (
 )
 from weighbridge.capacity.simulation.calendar import drop_end, push_end
 from weighbridge.capacity.simulation.layout import (
+    ARRIVAL,
+    ASYNC,
     BATCH_BY_TIME,
     BLOCK,
+    BLOCKED,
     BLOCKS_BY_TIME,
     BUSY,
     CALENDAR0,
@@ -38,6 +41,8 @@ from weighbridge.capacity.simulation.layout import (
     KEY,
     KV_S,
     LAST,
+    LATE_BLOCKS,
+    LATE_PLACES,
     LENGTH,
     MADE,
     MIXED0,
@@ -45,6 +50,7 @@ from weighbridge.capacity.simulation.layout import (
     N_ENDED,
     N_FRESH,
     N_RANKS,
+    N_WAITING,
     NEXT,
     NEXT_AT,
     OUTPUT,
@@ -60,9 +66,11 @@ from weighbridge.capacity.simulation.layout import (
     REAL,
     RESIDUES0,
     RUNNING_TAIL,
+    SETTLED,
     TIME,
     TIME_LOW,
     USED,
+    WAITING_HEAD,
     Reals,
     Words,
 )
@@ -147,8 +155,35 @@ def stretch_iterations(m: Words, f: Reals, r: int) -> int:
     return n_iterations
 
 
-def begin_piece(m: Words, f: Reals, r: int) -> None:
-    """Schedule the replica's next iteration, or the stretch that begins with it."""
+def settle_late(m: Words, f: Reals, r: int) -> None:
+    """Nothing was left to compute, so that the next iteration is settled only now."""
+    f[m[r + REAL] + SETTLED] = INF
+    for k in range(m[N_RANKS]):
+        q = m[r + RANKS0] + k * RANK_WORDS
+        make_late_usable(m, q)
+
+
+def make_late_usable(m: Words, q: int) -> None:
+    """What requests gave back when they ended can be used from here on."""
+    if m[q + LATE_PLACES] > 0:
+        m[q + LATE_PLACES] = 0
+        m[q + LATE_BLOCKS] = 0
+        m[q + BLOCKED] = 0
+
+
+def someone_is_late(m: Words, f: Reals, r: int) -> bool:
+    """Whether a waiting request may be admitted one iteration later though nothing ends."""
+    for k in range(m[N_RANKS]):
+        q = m[r + RANKS0] + k * RANK_WORDS
+        if m[q + N_WAITING] > 0:
+            arrival_s = f[(m[q + WAITING_HEAD] >> 2) + ARRIVAL]
+            if m[q + LATE_PLACES] > 0 or arrival_s > f[m[r + REAL] + SETTLED]:
+                return True
+    return False
+
+
+def schedule_ranks(m: Words, f: Reals, r: int) -> tuple[int, int, int]:
+    """Form the next iteration of every rank; returns prompt tokens, decoding and preempted."""
     iteration = m[r + ITERATION]
     now_s = f[m[r + REAL] + TIME]
     n_preempted = 0
@@ -161,6 +196,16 @@ def begin_piece(m: Words, f: Reals, r: int) -> None:
         n_preempted += schedule_rank(m, f, q, iteration, now_s)
         n_prompt += m[q + CHUNK]
         n_decoding += m[q + N_DECODING]
+    return n_prompt, n_decoding, n_preempted
+
+
+def begin_piece(m: Words, f: Reals, r: int) -> None:
+    """Schedule the replica's next iteration, or the stretch that begins with it."""
+    n_prompt, n_decoding, n_preempted = schedule_ranks(m, f, r)
+    if n_prompt + n_decoding == 0 and m[ASYNC]:
+        settle_late(m, f, r)
+        n_prompt, n_decoding, n_again = schedule_ranks(m, f, r)
+        n_preempted += n_again
     if n_prompt + n_decoding == 0 and n_preempted == 0:
         m[r + PIECE] = 0
         f[m[r + NEXT_AT]] = INF
@@ -169,7 +214,7 @@ def begin_piece(m: Words, f: Reals, r: int) -> None:
     pure = n_prompt == 0 and n_preempted == 0
     m[r + PURE] = pure
     n_iterations = 1
-    if pure and m[FAST]:
+    if pure and m[FAST] and not (m[ASYNC] and someone_is_late(m, f, r)):
         n_iterations = stretch_iterations(m, f, r)
     set_length(m, f, r, n_iterations)
 
@@ -196,8 +241,8 @@ def n_iterations_until(m: Words, f: Reals, r: int, at_s: float) -> int:
 
 
 def cut_piece(m: Words, f: Reals, r: int, at_s: float) -> None:
-    """End the stretch with the iteration that is under way at an instant."""
-    n_iterations = n_iterations_until(m, f, r, at_s)
+    """End the stretch with the iteration that is under way at an instant, or the one after it."""
+    n_iterations = n_iterations_until(m, f, r, at_s) + m[ASYNC]
     if n_iterations < m[r + PIECE]:
         set_length(m, f, r, n_iterations)
 
@@ -206,7 +251,11 @@ def end_request(m: Words, f: Reals, r: int, q: int, i: int) -> None:
     """A request has made its last token."""
     f[(i >> 2) + LAST] = f[m[r + REAL] + TIME]
     remove_running(m, q, i)
+    used = m[q + USED]
     release_blocks(m, q, i, m[i + INPUT] + m[i + OUTPUT] - 1, 0)
+    if m[ASYNC]:
+        m[q + LATE_PLACES] += 1
+        m[q + LATE_BLOCKS] += used - m[q + USED]
     m[r + OUTSTANDING] -= 1
     m[N_ENDED] += 1
 
@@ -272,9 +321,12 @@ def finish_piece(m: Words, f: Reals, r: int) -> None:
     x = m[r + REAL]
     f[x + TIME] = f[m[r + NEXT_AT]]
     n_iterations = m[r + PIECE]
+    f[x + SETTLED] = INF
     if n_iterations == 0:
         f[x + TIME_LOW] = 0.0
         return
+    if m[ASYNC]:
+        f[x + SETTLED] = f[x + TIME] - f[x + FIRST_STEP] - f[x + GROWTH] * (n_iterations - 1)
     f[x + TIME_LOW] = f[x + END_LOW]
     length = f[x + LENGTH]
     iteration = m[r + ITERATION]
@@ -283,6 +335,7 @@ def finish_piece(m: Words, f: Reals, r: int) -> None:
     f[x + BUSY] += length
     for k in range(m[N_RANKS]):
         q = m[r + RANKS0] + k * RANK_WORDS
+        make_late_usable(m, q)
         f[x + BATCH_BY_TIME] += m[q + N_DECODING] * length
         f[x + BLOCKS_BY_TIME] += grow_rank(m, q, iteration, n_iterations) * length
         if m[q + N_DECODING] > 0:

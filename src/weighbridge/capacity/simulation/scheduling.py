@@ -13,6 +13,7 @@ from weighbridge.capacity.simulation.cache import (
 )
 from weighbridge.capacity.simulation.calendar import drop_end, find_end
 from weighbridge.capacity.simulation.layout import (
+    ARRIVAL,
     BLOCK,
     BLOCKED,
     BUDGET,
@@ -27,6 +28,8 @@ from weighbridge.capacity.simulation.layout import (
     INPUT,
     KEPT,
     KEY,
+    LATE_BLOCKS,
+    LATE_PLACES,
     MADE,
     MAX_RUNNING,
     N_BLOCKS,
@@ -35,19 +38,24 @@ from weighbridge.capacity.simulation.layout import (
     N_FRESH,
     N_PREEMPTED,
     N_RUNNING,
+    N_STALE,
     N_WAITING,
     OUTPUT,
     OWNER,
     PAIRS,
     PARTIAL,
     PROMPT_TOKENS,
+    REAL,
+    REPLICA,
     RESIDUES0,
+    SETTLED,
     SHARED_BLOCKS,
     SHARED_TOKENS,
     SIZE,
     START,
     USED,
     WAITING_HEAD,
+    WHOLE,
     Reals,
     Words,
 )
@@ -87,7 +95,7 @@ def decode_first(m: Words, q: int, iteration: int) -> int:
     """Blocks for one token of every decoding request; returns how many were preempted."""
     residue = m[q + RESIDUES0] + iteration % m[BLOCK]
     n_preempted = 0
-    while m[residue] > m[N_BLOCKS] - m[q + USED]:
+    while m[residue] > m[N_BLOCKS] - m[q + USED] - m[q + LATE_BLOCKS]:
         preempt(m, q, iteration)
         n_preempted += 1
     use_blocks(m, q, m[residue])
@@ -121,7 +129,7 @@ def continue_prompt(m: Words, q: int, iteration: int) -> int:
         chunk = min(left, m[BUDGET] - m[q + N_DECODING])
         block = m[BLOCK]
         needed = -(-(done + chunk) // block) - -(-done // block)
-        if needed <= m[N_BLOCKS] - m[q + USED]:
+        if needed <= m[N_BLOCKS] - m[q + USED] - m[q + LATE_BLOCKS]:
             use_blocks(m, q, needed)
             take_chunk(m, q, i, chunk)
             return n_preempted
@@ -139,14 +147,16 @@ def usable_kept(m: Words, i: int, n_hits: int) -> int:
 
 
 def take_kept(m: Words, q: int, i: int, n_usable: int) -> None:
-    """Its own blocks leave the stale ones: in use again, or anyone's."""
+    """Its own blocks are in use again; those of no use to it stay where they are."""
     node = m[i + KEPT]
     m[i + KEPT] = 0
-    if n_usable == 0:
-        m[node + OWNER] = 0
-        return
-    unlink_node(m, q, node)
-    free_node(m, q, node)
+    m[node + OWNER] = 0
+    if n_usable == m[node + SIZE]:
+        unlink_node(m, q, node)
+        free_node(m, q, node)
+    else:
+        m[node + SIZE] -= n_usable
+        m[q + N_STALE] -= n_usable
 
 
 def admit_one(m: Words, q: int, i: int, budget: int) -> int:
@@ -168,7 +178,8 @@ def admit_one(m: Words, q: int, i: int, budget: int) -> int:
             return 0
         chunk = budget
     needed = -(-(cached + chunk) // block) - n_live * m[SHARED_BLOCKS]
-    if needed > m[N_BLOCKS] - m[q + USED]:
+    missing = -(-total // block) - n_live * m[SHARED_BLOCKS] if m[WHOLE] else needed
+    if missing > m[N_BLOCKS] - m[q + USED] - m[q + LATE_BLOCKS]:
         m[q + BLOCKED] = i
         return 0
     if m[i + KEPT] != 0:
@@ -187,9 +198,11 @@ def admit_one(m: Words, q: int, i: int, budget: int) -> int:
 def admit_waiting(m: Words, f: Reals, q: int, now_s: float) -> None:
     """Admit waiting requests while budget, places and blocks last."""
     budget = m[BUDGET] - m[q + N_DECODING] - m[q + CHUNK]
-    while budget > 0 and m[q + N_WAITING] > 0 and m[q + N_RUNNING] < m[MAX_RUNNING]:
+    places = m[MAX_RUNNING] - m[q + LATE_PLACES]
+    settled_s = f[m[m[q + REPLICA] + REAL] + SETTLED]
+    while budget > 0 and m[q + N_WAITING] > 0 and m[q + N_RUNNING] < places:
         i = m[q + WAITING_HEAD]
-        if i == m[q + BLOCKED]:
+        if i == m[q + BLOCKED] or f[(i >> 2) + ARRIVAL] > settled_s:
             return
         chunk = admit_one(m, q, i, budget)
         if chunk == 0:
