@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from weighbridge.capacity.arrivals_modulation import (
     RateModulation,
     Wandering,
+    _covariances,
     dispersion,
     fit_modulation,
     renewal_dispersion,
@@ -19,9 +21,9 @@ from weighbridge.capacity.arrivals_modulation import (
 from weighbridge.units import InputError
 
 
-def modulation(*terms: tuple[float, float]) -> RateModulation:
-    times, variances = zip(*terms, strict=True)
-    return RateModulation(np.array(times), np.array(variances))
+def modulation(variance: float, *terms: tuple[float, float]) -> RateModulation:
+    times, weights = zip(*terms, strict=True)
+    return RateModulation(variance, np.array(times), np.array(weights))
 
 
 def cox(rate: float, wander: RateModulation, duration_s: float, seed: int) -> np.ndarray:
@@ -33,20 +35,34 @@ def cox(rate: float, wander: RateModulation, duration_s: float, seed: int) -> np
     return np.sort(at) * 0.1
 
 
-def test_the_multiplier_has_mean_one_and_its_variance() -> None:
-    wander = modulation((2.0, 0.3), (0.5, 0.2))
-    drawn = Wandering(wander, 0.25, np.random.default_rng(4)).next_cells(400_000)
-    assert drawn.mean() == pytest.approx(1.0, abs=0.02)
-    assert drawn.var() == pytest.approx(math.expm1(0.5), rel=0.1)
-    assert wander.cv_ratio == pytest.approx(math.sqrt(math.expm1(0.5)))
+@pytest.mark.parametrize("variance", [0.04, 0.7, 5.0])
+def test_the_multiplier_is_gamma_of_mean_one(variance: float) -> None:
+    wander = modulation(variance, (2.0, 0.6), (0.5, 0.4))
+    drawn = Wandering(wander, 10.0, np.random.default_rng(4)).next_cells(20_000)
+    law = stats.gamma(1 / variance, scale=variance)
+    assert stats.kstest(drawn, law.cdf).pvalue > 0.01
+    assert drawn.mean() == pytest.approx(1.0, abs=4 * math.sqrt(variance / 20_000))
+    assert wander.cv_ratio == pytest.approx(law.std())
 
 
-def test_its_memory_fades_by_e_in_the_correlation_time_across_pieces_too() -> None:
-    wandering = Wandering(modulation((5.0, 0.1)), 1.0, np.random.default_rng(5))
-    logs = np.log(np.concatenate([wandering.next_cells(7) for _ in range(40_000)]))
+def test_its_score_forgets_by_e_in_the_correlation_time_across_pieces_too() -> None:
+    wandering = Wandering(modulation(0.5, (5.0, 1.0)), 1.0, np.random.default_rng(5))
+    drawn = np.concatenate([wandering.next_cells(7) for _ in range(20_000)])
+    scores = stats.norm.ppf(stats.gamma(2.0, scale=0.5).cdf(drawn))
     for lag in (1, 5, 10):
-        found = np.corrcoef(logs[:-lag], logs[lag:])[0, 1]
-        assert found == pytest.approx(math.exp(-lag / 5.0), abs=0.02)
+        found = np.corrcoef(scores[:-lag], scores[lag:])[0, 1]
+        assert found == pytest.approx(math.exp(-lag / 5.0), abs=0.03)
+
+
+@pytest.mark.parametrize("variance", [0.1, 2.0, 6.0])
+def test_covariances_of_multipliers_are_those_of_drawn_pairs(variance: float) -> None:
+    rng = np.random.default_rng(10)
+    law = stats.gamma(1 / variance, scale=variance)
+    z, other = rng.standard_normal((2, 200_000))
+    for at, rho in ((100, 0.5), (180, 0.9)):
+        pair = law.ppf(stats.norm.cdf(np.stack([z, rho * z + math.sqrt(1 - rho**2) * other])))
+        drawn = np.cov(pair)[0, 1]
+        assert _covariances(variance)[at] == pytest.approx(drawn, rel=0.1)
 
 
 def test_counts_of_poisson_traffic_disperse_as_much_as_their_mean() -> None:
@@ -66,15 +82,15 @@ def test_poisson_traffic_is_fitted_no_wandering() -> None:
 @settings(max_examples=4, deadline=None)
 @given(st.floats(3.0, 30.0), st.floats(0.1, 0.6), st.integers(0, 10**6))
 def test_a_fit_finds_wandering_again(time_s: float, variance: float, seed: int) -> None:
-    wander = modulation((time_s, variance))
+    wander = modulation(variance, (time_s, 1.0))
     fit = fit_modulation(cox(20.0, wander, 20_000.0, seed), 20_000.0, math.inf)
     assert fit is not None
     own_cv_ratio, found = fit
     assert own_cv_ratio == pytest.approx(1.0, abs=0.25)
     assert found.cv_ratio == pytest.approx(wander.cv_ratio, rel=0.25)
     for lag_s in (time_s, 3 * time_s):
-        kept = found.log_variance_ratio @ np.exp(-lag_s / found.correlation_s)
-        assert kept == pytest.approx(variance * math.exp(-lag_s / time_s), abs=0.25 * variance)
+        kept = found.weight_ratio @ np.exp(-lag_s / found.correlation_s)
+        assert kept == pytest.approx(math.exp(-lag_s / time_s), abs=0.25)
 
 
 def test_a_stretch_too_short_for_any_wandering_is_fitted_none() -> None:

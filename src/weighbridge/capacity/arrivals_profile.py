@@ -10,7 +10,7 @@ import numpy as np
 
 from weighbridge.capacity.arrivals_clock import N_HOURS, hour_clock, hour_edges_s, hours_between
 from weighbridge.capacity.arrivals_gaps import GapLaw, fit_gaps, gap_law_of
-from weighbridge.capacity.arrivals_modulation import RateModulation, fit_modulation
+from weighbridge.capacity.arrivals_modulation import STILL, RateModulation, fit_modulation
 from weighbridge.capacity.stretch import picked
 from weighbridge.capacity.traffic import Floats, Requests
 from weighbridge.units import InputError
@@ -125,9 +125,8 @@ def profile_of(
     gaps = fit_gaps(np.diff(levelled_s))
     once = float(np.median(seen[seen > 0])) < 1.5 if (seen > 0).any() else False
     longest_s = LONGEST_INSIDE_AN_HOUR_S if once and duration_s > 7200 else math.inf
-    still = gaps.cv_ratio, RateModulation(np.empty(0), np.empty(0))
     fit = fit_modulation(levelled_s, duration_s, longest_s, gaps.cv_ratio)
-    own_cv_ratio, modulation = fit or still
+    own_cv_ratio, modulation = fit or (gaps.cv_ratio, STILL)
     rows, rows_duration_s = _kept(replace(requests, arrival_s=levelled_s), float(levelled_s[-1]))
     return ArrivalProfile(
         rate_requests_per_s=rates,

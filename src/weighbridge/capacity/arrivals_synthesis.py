@@ -11,7 +11,12 @@ import numpy as np
 from weighbridge.capacity.arrivals_clock import N_HOURS, HourClock, hour_clock
 from weighbridge.capacity.arrivals_copies import Copy, merged
 from weighbridge.capacity.arrivals_gaps import GapLaw
-from weighbridge.capacity.arrivals_modulation import RateModulation, Wandering, cell_length_s
+from weighbridge.capacity.arrivals_modulation import (
+    STILL,
+    RateModulation,
+    Wandering,
+    cell_length_s,
+)
 from weighbridge.capacity.arrivals_profile import ArrivalProfile
 from weighbridge.capacity.traffic import Floats, Requests
 from weighbridge.units import InputError
@@ -105,8 +110,7 @@ def synthesize(
     if bursts == "replayed":
         return _replayed(profile, clock, rng)
     law = profile.gaps if bursts == "renewal" else profile.inner_gaps
-    still = RateModulation(np.empty(0), np.empty(0))
-    modulation = still if bursts == "renewal" else profile.modulation
+    modulation = STILL if bursts == "renewal" else profile.modulation
     process = _Process(law, modulation, profile.mean_requests_per_s, rng)
     levelled_s = process.arrivals(float(clock.levelled_s[-1]))
     return rows_drawn(profile.rows, clock.told(levelled_s), rng)
