@@ -44,6 +44,10 @@ COMMANDS: Mapping[str, Entry] = {
         "weighbridge.cli.decide:decide",
         "Weigh the options: costs, risk, verdict and report.",
     ),
+    "size": Entry(
+        "weighbridge.cli.size:size",
+        "Say how many GPUs the traffic needs, and what tokens cost.",
+    ),
     "sweep": Entry(
         "weighbridge.cli.sweep:sweep",
         "Trace the break-even surface over two inputs.",

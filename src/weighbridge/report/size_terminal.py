@@ -55,12 +55,10 @@ def _answers(study: SizeStudy) -> Table:
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column("Deployment", no_wrap=True)
-    for heading in ("need", f"+{percent(study.headroom_frac)}", "kept", "GPUs", "busy"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name in study.slo_names[:3]:
-        table.add_column(name, justify="right", no_wrap=True)
-    for heading in ("$/hour", "$/Mtok", "full*"):
+    table.add_column("\nDeployment", no_wrap=True, min_width=24)
+    headings = ["\nneed", f"+\n{percent(study.headroom_frac)}", "\nkept", "\nGPUs", "\nload"]
+    headings += [name.replace("_", "\n") for name in study.slo_names[:3]]
+    for heading in (*headings, "\n$/hour", "$/Mtok\nreserved", "$/Mtok\nfull load*"):
         table.add_column(heading, justify="right", no_wrap=True)
     for place, answer in enumerate(study.sized[:N_ANSWERS]):
         table.add_row(*_row(answer), style="bold" if place == 0 else "")
@@ -70,16 +68,15 @@ def _answers(study: SizeStudy) -> Table:
 def _row(answer: Answer) -> list[str]:
     assert answer.safety is not None
     assert answer.cost is not None
-    assert answer.week is not None
     assert answer.peak is not None
     safety, cost = answer.safety, answer.cost
     return [
         answer.setup.label,
-        words.range_words(safety.needed).replace(" to ", "-"),
+        words.range_words(safety.needed).replace(" to ", "-").replace(" (", "("),
         str(safety.n_headroom_replicas),
         str(safety.n_fleet_replicas),
         str(safety.n_fleet_replicas * answer.setup.n_gpus),
-        percent(answer.week.utilization_frac),
+        percent(cost.tokens_of_full_load_frac).replace("\N{NO-BREAK SPACE}", ""),
         *(duration_text(reached) for reached in answer.peak.reached_s[:3]),
         f"{cost.usd_per_hour:,.2f}",
         usd_per_mtok(cost.reserved_usd_per_mtok)[1:],
@@ -90,8 +87,8 @@ def _row(answer: Answer) -> list[str]:
 def _flatters(width: int) -> list[Text]:
     text = (
         "need: replicas in the peak (range: error of the step time); kept: with headroom and "
-        "spare, paid for; $/Mtok: fleet cost over tokens served. * At full load: flattering, no "
-        "fleet with a latency target runs so."
+        "spare, paid for; load: tokens of those at full load; reserved: fleet cost over tokens "
+        "served. * Flattering: no fleet with a latency target runs at full load."
     )
     return wrapped("", text, width, 3, "dim")
 
@@ -148,11 +145,12 @@ def _ways(study: SizeStudy, detail: Detail, width: int) -> Iterable[RenderableTy
 
     best = study.sized[0]
     assert best.cost is not None
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column("Other ways to run it", no_wrap=True)
-    for heading in ("$ a month", "saves", "SLO"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", overflow="ellipsis", no_wrap=True)
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column("Other ways to run it", no_wrap=True, min_width=26, max_width=26)
+    for heading in ("$ a month", "saves"):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=9)
+    table.add_column("SLO", no_wrap=True, min_width=6)
+    table.add_column("", overflow="ellipsis", no_wrap=True, max_width=44)
     for item in detail.elastic:
         table.add_row(
             words.ELASTIC_WORDS[item.elastic.kind],
