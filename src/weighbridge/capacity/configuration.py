@@ -71,6 +71,8 @@ def configured(point: ServingPoint, catalog: Catalog) -> Configured | str:
         precision = _precision(point, model, engine)
     except InputError as error:
         return f"{error.field} is not known"
+    if model.n_experts and "_epnone" in point.source:
+        return "whether experts, and attention with them, are spread is not told"
     n_tp, n_dp, expert_parallel = _parallelism(point, point.n_gpus)
     deployment = Deployment(
         model=model,

@@ -36,8 +36,9 @@ class Efficiency:
         Fixed time of one collective [s].
     request_s : float
         For each decoding request of an iteration [s].
-    mixed_s : float
-        More of an iteration with prompt tokens, which runs outside captured graphs [s].
+    mixed_s, mixed_layer_s : float
+        More of an iteration with prompt tokens, which runs outside captured graphs, and more of
+        each layer of it; layers with experts or linear attention count twice [s].
     first_token_s : float
         Outside the engine's iterations, for each request [s].
     burst_ratio : float
@@ -61,6 +62,7 @@ class Efficiency:
     reduce_s: float
     request_s: float
     mixed_s: float
+    mixed_layer_s: float
     first_token_s: float
     burst_ratio: float
     wait_ratio: float
@@ -126,6 +128,7 @@ def levels_of(deployment: Deployment) -> Mapping[str, str]:
         "engine_kind": f"{deployment.engine}:{kind_of(deployment.model)}",
         "architecture": architecture,
         "pair": f"{architecture}:{generation}",
+        "setup": f"{architecture}:{deployment.gpu.id}:{deployment.engine}",
     }
 
 

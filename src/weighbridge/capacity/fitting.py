@@ -58,6 +58,7 @@ class Priors:
 
 
 _OVERHEADS = ("iteration_s", "layer_s", "expert_layer_s", "linear_layer_s", "reduce_s")
+_STARTS = ("first_token_s", "mixed_s", "mixed_layer_s")
 _PRODUCTS = ("compute_frac", "attention_frac", "expert_frac")
 
 # Centres are what kernels usually reach; their spreads are wide, so that data decide. The
@@ -78,7 +79,8 @@ PRIORS = Priors(
         "linear_layer_s": 1e-5,
         "reduce_s": 6e-6,
         "request_s": 1e-5,
-        "mixed_s": 3e-3,
+        "mixed_s": 2e-3,
+        "mixed_layer_s": 3e-5,
         "first_token_s": 0.03,
         "burst_ratio": 0.05,
         "wait_ratio": 0.5,
@@ -97,7 +99,8 @@ PRIORS = Priors(
         "linear_layer_s": 0.8,
         "reduce_s": 0.7,
         "request_s": 1.0,
-        "mixed_s": 1.0,
+        "mixed_s": 0.7,
+        "mixed_layer_s": 1.0,
         "first_token_s": 1.0,
         "burst_ratio": 0.5,
         "wait_ratio": 0.7,
@@ -114,18 +117,22 @@ PRIORS = Priors(
         EffectPrior(_PRODUCTS, "architecture", 0.3),
         EffectPrior(_PRODUCTS, "engine", 0.3),
         EffectPrior(("attention_frac",), "engine", 0.3),
-        EffectPrior(("first_token_s", "mixed_s"), "engine", 0.5),
-        EffectPrior(("first_token_s", "mixed_s"), "architecture", 0.4),
+        EffectPrior(_STARTS, "engine", 0.5),
+        EffectPrior(_STARTS, "architecture", 0.4),
         EffectPrior(("request_s",), "engine", 0.5),
         EffectPrior(("request_s",), "architecture", 0.5),
         EffectPrior(("burst_ratio",), "engine", 0.3),
+        EffectPrior(_OVERHEADS, "setup", 0.2),
+        EffectPrior(("memory_frac",), "setup", 0.2),
+        EffectPrior(_PRODUCTS, "setup", 0.3),
+        EffectPrior(_STARTS, "setup", 0.4),
     ),
 )
 
 # Residuals beyond these (natural logarithms) count by their size, no longer by their square.
 TTFT_KNEE, TPOT_KNEE = 0.25, 0.12
 # A TTFT says less than a TPOT: load generators and warm-up are in it.
-TTFT_WEIGHT = 0.35
+TTFT_WEIGHT = 0.7
 # Groups weigh by the root of their size or so: neither the largest nor the smallest rules.
 _GROUP_POWER = 0.7
 _TOTAL_WEIGHT = 400.0
@@ -309,15 +316,23 @@ class Fitter:
         return curvature, slope
 
     def _slopes(self, residuals: tuple[Floats, Floats], at: Floats) -> tuple[Floats, Floats]:
+        """Of both predictions by every parameter.
+
+        Effects add to the logarithms of their fields, so that the slope by an effect is the sum
+        of the slopes by its fields, where its level is met.
+        """
         ttft, tpot = (np.zeros((len(at), len(self.cases))) for _ in range(2))
-        for i in range(len(at)):
+        n = len(EFFICIENCY_FIELDS)
+        for i in range(n):
             there = at.copy()
             there[i] += _STEP
             moved_ttft, moved_tpot = self.residuals(there)
-            ttft[i], tpot[i] = (
-                (residuals[0] - moved_ttft) / _STEP,
-                (residuals[1] - moved_tpot) / _STEP,
-            )
+            ttft[i] = (residuals[0] - moved_ttft) / _STEP
+            tpot[i] = (residuals[1] - moved_tpot) / _STEP
+        for j, (prior, _) in enumerate(self._effects):
+            places = [EFFICIENCY_FIELDS.index(name) for name in prior.fields]
+            ttft[n + j] = ttft[places].sum(axis=0) * self._indicators[j]
+            tpot[n + j] = tpot[places].sum(axis=0) * self._indicators[j]
         return ttft, tpot
 
 

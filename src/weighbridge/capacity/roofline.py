@@ -148,9 +148,11 @@ def decode_s(shape: Shape, efficiency: Efficiency, n_requests: Floats) -> Floats
 
 def mixed_s(shape: Shape, efficiency: Efficiency, n_tokens: Floats) -> Floats:
     """Iteration with prompt tokens, without contexts and pairs, by all its tokens [s]."""
+    n_launched = shape.n_layers + shape.n_expert_layers + shape.n_linear_layers
     return np.asarray(
         fixed_s(shape, efficiency)
         + efficiency.mixed_s
+        + efficiency.mixed_layer_s * n_launched
         + linear_s(shape, efficiency, n_tokens)
         + collective_s(shape, efficiency, n_tokens)
         + activation_s(shape, efficiency, n_tokens)

@@ -126,7 +126,7 @@ def shape_of(deployment: Deployment) -> Shape:
     >>> llama, h100 = catalog.model("llama-3.1-70b"), catalog.gpu("h100-sxm")
     >>> shape = shape_of(Deployment(llama, h100, 4, "fp8"))
     >>> round(shape.weight_bytes / 1e9), round(shape.kv_bytes_per_token / 1024)
-    (19, 80)
+    (18, 80)
     """
     model, gpu = deployment.model, deployment.gpu
     weights = _weights_of(model)
