@@ -96,14 +96,14 @@ def _run(
     runner: Callable[..., Ended],
     environment: Mapping[str, str],
 ) -> Path:
-    command.result.parent.mkdir(parents=True, exist_ok=True)
-    if command.config is not None:
-        _config_path(command.result).write_text(command.config)
     env = dict(environment)
     for theirs, ours in (command.secrets or {}).items():
         if not env.get(ours):
             raise InputError(ours, "", "is not set in the environment", f"export {ours}=… first")
         env[theirs] = env[ours]
+    command.result.parent.mkdir(parents=True, exist_ok=True)
+    if command.config is not None:
+        _config_path(command.result).write_text(command.config)
     ended = runner((program, *command.words[1:]), env=env, stdin=subprocess.DEVNULL, check=False)
     if ended.returncode != 0:
         raise InputError(
@@ -158,21 +158,7 @@ def _check(plan: BenchmarkPlan) -> None:
     where = "benchmark"
     if plan.tool not in TOOLS:
         raise InputError(where, "tool", f"is {plan.tool!r}", f"name one of {', '.join(TOOLS)}")
-    parts = urlsplit(plan.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(
-            where,
-            "url",
-            "is no address of an endpoint",
-            "state it in full, such as http://127.0.0.1:8000",
-        )
-    if parts.username or parts.password or parts.query:
-        raise InputError(
-            where,
-            "url",
-            "holds credentials or a query, which would stand in commands and files",
-            "name the environment variable that holds the key",
-        )
+    _check_url(where, plan.url)
     for name in ("model", "tokenizer"):
         value = getattr(plan, name)
         if not value or value.startswith("-"):
@@ -190,6 +176,28 @@ def _check(plan: BenchmarkPlan) -> None:
             "n_requests",
             f"is {plan.n_requests}, below the concurrency {max(plan.concurrencies)}",
             "send at least ten times as many requests as run at once",
+        )
+
+
+def _check_url(where: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or parts.path not in ("", "/"):
+        raise InputError(
+            where,
+            "url",
+            "is no address of an endpoint",
+            "state it in full and without a path, such as http://127.0.0.1:8000",
+        )
+    if parts.username or parts.password or parts.query:
+        raise InputError(
+            where,
+            "url",
+            "holds credentials or a query, which would stand in commands and files",
+            "name the environment variable that holds the key",
         )
 
 

@@ -72,9 +72,7 @@ def _rows(ledger: Ledger, target: str) -> pa.Table:
     stored = ds.dataset(list(ledger.parquet_files), schema=SCHEMA)
     mentioned = pc.match_substring(pc.field("attempt_log"), msgspec.json.encode(target).decode())
     is_own = pc.field("target") == target
-    rows = stored.to_table(
-        columns=_COLUMNS, filter=is_own | pc.fill_null(mentioned, fill_value=False)
-    )
+    rows = stored.to_table(columns=_COLUMNS, filter=is_own | mentioned)
     rows = rows.filter(pc.not_equal(pc.fill_null(rows["endpoint"], ""), _WITHOUT_ANSWERS))
     if pc.any(pc.equal(rows["target"], target)).as_py():
         return rows
