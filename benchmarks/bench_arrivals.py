@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ TRACES = {
     "Azure code": "azure2023/AzureLLMInferenceTrace_code.csv",
     "Mooncake": "mooncake/conversation_trace.jsonl",
 }
-# Replicas at which each trace keeps the example engine about two thirds busy.
+# Replicas that each trace loads without overrunning them for long.
 N_REPLICAS = {"Azure conversation": 1, "Azure code": 1, "Mooncake": 3}
 WEEK_S = 7 * 86_400.0
 SHARE = 0.02  # of ServeGen's 196 requests a second, for memory and time
@@ -85,12 +86,24 @@ def served_figures(requests: Requests, n_replicas: int) -> Figures:
     outcome = simulate(requests, *engine(), FleetPlan(n_replicas))
     tpot_s = outcome.tpot_s[np.isfinite(outcome.tpot_s)]
     return {
+        "requests/s": requests.n_requests / requests.duration_s,
         "busy": float(outcome.busy_s.sum() / (n_replicas * outcome.end_s)),
         **{
             f"TTFT p{q} ms": 1e3 * float(np.quantile(outcome.ttft_s, q / 100)) for q in (50, 95, 99)
         },
         **{f"TPOT p{q} ms": 1e3 * float(np.quantile(tpot_s, q / 100)) for q in (50, 95, 99)},
     }
+
+
+def served_by(n_replicas: int, real: Requests) -> Callable[[Requests], Figures]:
+    """Latencies at the rate of the trace: time is stretched until there are as many a second."""
+
+    def figures(requests: Requests) -> Figures:
+        rates = [one.n_requests / one.duration_s for one in (requests, real)]
+        stretched = replace(requests, arrival_s=requests.arrival_s * (rates[0] / rates[1]))
+        return served_figures(stretched, n_replicas)
+
+    return figures
 
 
 def show(title: str, columns: Mapping[str, Sequence[Figures]]) -> None:
@@ -118,7 +131,7 @@ def trace_tables(folder: Path, n_seeds: int) -> None:
         drawn = {b: [drawn_once(profile, real, b, seed) for seed in range(n_seeds)] for b in BURSTS}
         for title, figures in (
             ("traffic", traffic_figures),
-            ("served", lambda r, n=N_REPLICAS[name]: served_figures(r, n)),
+            ("served at the measured rate", served_by(N_REPLICAS[name], real)),
         ):
             columns = {"measured": [figures(real)]}
             columns |= {b: [figures(one) for one in of] for b, of in drawn.items()}

@@ -77,7 +77,8 @@ def test_drawn_windows_have_the_measured_counts(rates: RateWindows, weeks: list[
 
 def test_a_week_drawn_from_the_first_is_like_it(weeks: list[Requests]) -> None:
     first = weeks[0]
-    drawn = synthesize(profile_of(first, 0.0), Span(WEEK_S), np.random.default_rng(2))
+    profile = profile_of(first, 0.0)
+    drawn = synthesize(profile, Span(WEEK_S), np.random.default_rng(2), bursts="wandering")
     assert drawn.n_requests == pytest.approx(first.n_requests, rel=0.05)
     hours = counts_of(drawn, 3600.0), counts_of(first, 3600.0)
     assert np.abs(hours[0] - hours[1]).mean() < 0.12 * hours[1].mean()
@@ -89,7 +90,10 @@ def test_a_week_drawn_from_the_first_is_like_it(weeks: list[Requests]) -> None:
 def test_the_second_week_is_foretold_roughly_and_not_by_the_hour(weeks: list[Requests]) -> None:
     first, second = weeks
     profile = profile_of(first, 0.0, pattern="day")
-    drawn = [synthesize(profile, Span(WEEK_S), np.random.default_rng(seed)) for seed in range(4)]
+    drawn = [
+        synthesize(profile, Span(WEEK_S), np.random.default_rng(seed), bursts="wandering")
+        for seed in range(4)
+    ]
     assert np.mean([d.n_requests for d in drawn]) == pytest.approx(second.n_requests, rel=0.35)
     # The second week swings more than twice as widely as the first, which nothing in it told.
     for window_s in (60.0, 600.0):

@@ -113,7 +113,7 @@ def _covariances(variance_ratio: float) -> Floats:
         total += float(weighted @ polynomial) ** 2 * _CORRELATIONS**n
         following = (_SCORES * polynomial - math.sqrt(n) * before) / math.sqrt(n + 1)
         before, polynomial = polynomial, following
-    return total * (variance_ratio / total[-1])
+    return np.asarray(total * (variance_ratio / total[-1]), np.float64)
 
 
 def cell_length_s(modulation: RateModulation, longest_s: float) -> float:

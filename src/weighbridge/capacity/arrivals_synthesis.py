@@ -72,7 +72,7 @@ def synthesize(
     span: Span,
     rng: np.random.Generator,
     *,
-    bursts: Bursts = "wandering",
+    bursts: Bursts = "replayed",
     n_most_requests: int = N_MOST_REQUESTS,
 ) -> Requests:
     """Draw traffic that looks like the profile's.
@@ -82,12 +82,14 @@ def synthesize(
     profile : ArrivalProfile
     span : Span
     rng : numpy.random.Generator
-    bursts : {"wandering", "renewal", "replayed"}
-        "renewal": gaps of the likeliest law and nothing else, too even over minutes for most
-        traffic. "wandering": a renewal process whose rate wanders as fitted. "replayed": runs of
-        what was seen, with their gaps, lengths, sessions and prefixes, each run from a random
-        moment (the moving-block bootstrap of Künsch, 1989); nothing is assumed of bursts shorter
-        than a run, and bursts never seen cannot come. The first two draw whole rows of lengths,
+    bursts : {"replayed", "wandering", "renewal"}
+        "replayed": runs of what was seen, with their gaps, lengths, sessions and prefixes, each
+        run of at most half an hour from a random moment (the moving-block bootstrap of Künsch,
+        1989). Nothing is assumed of bursts shorter than a run; bursts never seen cannot come, and
+        longer swings than the hours' are lost. Nearest to the trace in simulated latencies.
+        "wandering": a renewal process whose rate wanders as fitted: also bursts never seen, and
+        swings over hours, in which weeks differ. "renewal": gaps of the likeliest law and nothing
+        else, too even over minutes for most traffic. The last two draw whole rows of lengths,
         independent of each other, and have neither sessions nor prefixes.
     n_most_requests : int
         More than these are refused before anything is drawn.
