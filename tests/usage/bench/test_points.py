@@ -21,7 +21,7 @@ def _changed(tmp_path: Path, old: str, new: str) -> Path:
 
 
 def test_points_are_read_in_seconds_with_what_their_rows_tell() -> None:
-    first, spread, offline, static = read_serving_points(GOLDEN)
+    first, spread, offline, static, *_ = read_serving_points(GOLDEN)
     assert (first.ttft_s, first.tpot_s) == (0.08, 0.0075)
     assert (first.n_gpus, first.n_tensor_parallel, first.n_concurrent) == (2, 2, 4)
     assert (first.expert_parallel, first.disaggregated) == (False, False)
@@ -32,6 +32,15 @@ def test_points_are_read_in_seconds_with_what_their_rows_tell() -> None:
     assert offline.expert_parallel is None
     assert (static.precision, static.n_concurrent, static.output_tokens_per_s) == (None, 8, 36)
     assert static.note == "static batch; e2e_s=3.5"
+
+
+def test_gpus_that_were_counted_once_for_layers_and_once_for_experts_count_once() -> None:
+    doubled, split, right = read_serving_points(GOLDEN)[4:]
+    gpus = [(point.n_gpus, point.n_tensor_parallel) for point in (doubled, split, right)]
+    assert gpus == [(4, 4), (4, 1), (4, 4)]
+    assert doubled.note == "mode=agg; num_gpus and tp printed as 16 and 16"
+    assert right.note == "mode=agg"
+    assert all(point.expert_parallel for point in (doubled, split, right))
 
 
 def test_a_packed_table_reads_as_the_plain_one(tmp_path: Path) -> None:
