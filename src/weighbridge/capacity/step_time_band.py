@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from weighbridge.capacity.prediction import Interval
@@ -62,3 +63,35 @@ def band(
         mid=step_time,
         high=scaled(step_time, decode.high / decode.mid, prefill.high / prefill.mid),
     )
+
+
+def jointly(decode: Interval, prefill: Interval, prefill_frac: float) -> tuple[Interval, Interval]:
+    """Shrink two intervals so that the work of both together is inside with the same 90 %.
+
+    Errors of prompts and of decoding are taken as independent: both at their bounds at once is
+    rarer than either. With shares p and d of the work and logarithms a and b of the bounds over
+    the middle, both are multiplied by `sqrt((p a)^2 + (d b)^2) / (p |a| + d |b|)`.
+
+    Parameters
+    ----------
+    decode, prefill : Interval
+    prefill_frac : float
+        Share of the work that prompts are [1].
+
+    Examples
+    --------
+    >>> wide = Interval(0.5, 1.0, 2.0)
+    >>> round(jointly(wide, wide, 0.5)[0].high, 3), jointly(wide, wide, 1.0)[1].high
+    (1.633, 2.0)
+    """
+    low = _shrunk(decode.low / decode.mid, prefill.low / prefill.mid, prefill_frac)
+    high = _shrunk(decode.high / decode.mid, prefill.high / prefill.mid, prefill_frac)
+    return Interval(low[0], 1.0, high[0]), Interval(low[1], 1.0, high[1])
+
+
+def _shrunk(decode_ratio: float, prefill_ratio: float, prefill_frac: float) -> tuple[float, float]:
+    p, d = prefill_frac, 1 - prefill_frac
+    a, b = math.log(prefill_ratio), math.log(decode_ratio)
+    both = p * abs(a) + d * abs(b)
+    k = math.hypot(p * a, d * b) / both if both > 0 else 1.0
+    return decode_ratio**k, prefill_ratio**k

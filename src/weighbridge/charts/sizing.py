@@ -30,6 +30,18 @@ WIDE_PX = 780
 BAR_STEP_PX = 22
 N_BARS = 8
 HOUR_S, DAY_S = 3600.0, 86400.0
+THROUGHPUT: Chart = {
+    "field": "tokens",
+    "type": "quantitative",
+    "axis": {"title": "Tokens/s per GPU", "grid": False, "tickCount": 4, "format": "~s"},
+    "scale": {"zero": True},
+}
+COST: Chart = {
+    "field": "cost",
+    "type": "quantitative",
+    "axis": {"title": "$ per million tokens", "grid": False, "format": "$.2~f", "tickCount": 4},
+    "scale": {"type": "log", "nice": False},
+}
 
 
 def _colour(study: SizeStudy) -> Chart:
@@ -38,7 +50,7 @@ def _colour(study: SizeStudy) -> Chart:
         "field": "deployment",
         "type": "nominal",
         "scale": {"domain": labels, "range": list(COLOURS[: len(labels)])},
-        "legend": {"title": None},
+        "legend": {"title": None, "columnPadding": 34, "labelLimit": 0, "symbolType": "stroke"},
     }
 
 
@@ -54,7 +66,7 @@ def _dash(study: SizeStudy) -> Chart:
 
 
 def latency_frontier(study: SizeStudy) -> Chart | None:
-    """Latency against throughput as load rises, a panel for each target, cost written at points.
+    """Latency as load rises, against throughput and against cost, a panel for each target.
 
     Parameters
     ----------
@@ -68,9 +80,11 @@ def latency_frontier(study: SizeStudy) -> Chart | None:
     if not study.details:
         return None
     targets = list(zip(study.slo_names, study.slo_limits_s, strict=True))[:3]
-    panels = [_frontier_panel(study, *target) for target in targets]
+    by_rate = [_frontier_panel(study, *target, THROUGHPUT) for target in targets]
+    by_cost = [_frontier_panel(study, *target, COST) for target in targets]
     spoken = " ".join(_frontier_words(detail) for detail in study.details)
-    body = {"hconcat": panels, "spacing": 30}
+    lines = [{"hconcat": panels, "spacing": 30} for panels in (by_rate, by_cost)]
+    body = {"vconcat": lines, "spacing": 24}
     return chart(f"Latency against tokens per second of one GPU as load rises. {spoken}", body)
 
 
@@ -85,30 +99,25 @@ def _frontier_words(detail: Detail) -> str:
     )
 
 
-def _frontier_panel(study: SizeStudy, name: str, limit_s: float) -> Chart:
+def _frontier_panel(study: SizeStudy, name: str, limit_s: float, x: Chart) -> Chart:
     metric, _, statistic = name.partition("_")
     scale, unit = (1000.0, "ms") if limit_s < 1 else (1.0, "s")
-    points = [
+    points: list[dict[str, Any]] = [
         {
             "deployment": detail.setup.label,
             "tokens": point.tokens_per_s / detail.setup.n_gpus,
             "latency": point.peak.latency_s[metric][statistic] * scale,
             "met": "meets every target" if point.peak.slo_met else "misses one",
-            "cost": f"${usd:.2f}",
+            "cost": usd,
             "load": point.load_ratio,
         }
         for detail in study.details
         for point, usd in zip(detail.frontier, detail.frontier_usd_per_mtok, strict=True)
         if not math.isnan(point.peak.latency_s[metric][statistic])
     ]
-    # A fleet past its limit queues for the rest of the window: drawn to twice the limit only.
-    top = limit_s * scale * 2
-    x = {
-        "field": "tokens",
-        "type": "quantitative",
-        "axis": {"title": "Tokens/s per GPU", "grid": False, "tickCount": 4, "format": "~s"},
-        "scale": {"zero": True},
-    }
+    # A fleet past its limit queues for the rest of the window: drawn to twice the limit at most.
+    highest = max((float(point["latency"]) for point in points), default=0.0)
+    top = max(1.15 * limit_s * scale, min(2 * limit_s * scale, 1.1 * highest))
     y = {
         "field": "latency",
         "type": "quantitative",
@@ -124,19 +133,19 @@ def _frontier_panel(study: SizeStudy, name: str, limit_s: float) -> Chart:
         },
         "width": PANEL_WIDTH_PX,
         "height": PANEL_HEIGHT_PX,
-        "layer": _frontier_layers(study, points, x, y, limit_s * scale),
+        "layer": _frontier_layers(study, points, {"x": x, "y": y}, limit_s * scale),
     }
 
 
 def _frontier_layers(
-    study: SizeStudy, points: list[dict[str, Any]], x: Chart, y: Chart, limit: float
+    study: SizeStudy, points: list[dict[str, Any]], axes: Chart, limit: float
 ) -> list[Chart]:
-    place = {"x": x, "y": y, "color": _colour(study)}
+    place = {**axes, "color": _colour(study)}
     met: Chart = {
         "field": "met",
         "type": "nominal",
         "scale": {"domain": ["meets every target", "misses one"], "range": ["circle", "cross"]},
-        "legend": {"title": None, "symbolFillColor": MUTED, "symbolStrokeColor": MUTED},
+        "legend": None,
     }
     return [
         {
@@ -153,11 +162,6 @@ def _frontier_layers(
             "data": rows(points),
             "mark": {"type": "point", "filled": True, "size": 46, "clip": True, "opacity": 1},
             "encoding": {**place, "shape": met},
-        },
-        {
-            "data": rows([p for p in points if p["load"] == 1.0 and p["latency"] < 2 * limit]),
-            "mark": {"type": "text", "dy": -11, "fontSize": 11, "clip": True},
-            "encoding": {**place, "text": {"field": "cost"}},
         },
     ]
 
@@ -206,7 +210,7 @@ def _replicas_panel(detail: Detail, colour: str) -> Chart:
     y = {
         "type": "quantitative",
         "axis": {"title": None, "tickMinStep": 1, "tickCount": 5, "domain": False, "ticks": False},
-        "scale": {"zero": True},
+        "scale": {"domain": [0, 1.08 * max(t.n_replicas_high.tolist())], "nice": False},
     }
     return {
         "title": {
@@ -311,13 +315,14 @@ def cost_per_mtok(study: SizeStudy) -> Chart | None:
         ]
     y = {"field": "deployment", "type": "nominal", "sort": None, "axis": _names()}
     offset = {"field": "kind", "sort": list(kinds)}
-    x = {"field": "usd", "type": "quantitative", "axis": _usd_axis("$ per million tokens")}
+    axis = {"title": "$ per million tokens", "format": "$.2f", "domain": False, "ticks": False}
+    x = {"field": "usd", "type": "quantitative", "axis": {**axis, "tickCount": 5}}
     colour = {
         "field": "kind",
         "type": "nominal",
         "sort": list(kinds),
         "scale": {"domain": list(kinds), "range": [COLOURS[0], "#c3ccd4"]},
-        "legend": {"title": None},
+        "legend": {"title": None, "columnPadding": 34, "labelLimit": 0},
     }
     place = {"y": y, "yOffset": offset, "x": x}
     body = {
@@ -368,11 +373,11 @@ def plans_by_cost(study: SizeStudy) -> Chart | None:
         "field": "plan",
         "type": "nominal",
         "scale": {"domain": seen, "range": [PLAN_COLOURS[name] for name in seen]},
-        "legend": {"title": None},
+        "legend": {"title": None, "columnPadding": 30},
     }
     place = {
         "y": {"field": "way", "type": "nominal", "sort": None, "axis": _names()},
-        "x": {"field": "usd", "type": "quantitative", "axis": _usd_axis("$ a month")},
+        "x": {"field": "usd", "type": "quantitative", "axis": _usd_axis()},
     }
     body = {
         "width": WIDE_PX - 230,
@@ -394,9 +399,9 @@ def _names() -> Chart:
     return {"title": None, "domain": False, "ticks": False, "labelLimit": 230, "labelPadding": 6}
 
 
-def _usd_axis(title: str) -> Chart:
+def _usd_axis() -> Chart:
     return {
-        "title": title,
+        "title": "$ a month",
         "labelExpr": MONEY.axis_expression(),
         "tickCount": 5,
         "domain": False,

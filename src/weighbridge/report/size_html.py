@@ -6,9 +6,10 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from weighbridge.capacity.binding import WORDS
 from weighbridge.capacity.slo import duration_text
 from weighbridge.charts import sizing
-from weighbridge.charts.theme import Chart
+from weighbridge.charts.theme import Chart, stroke_of, titled
 from weighbridge.report import size_words
 from weighbridge.report.svg import render_svg
 from weighbridge.study.size_result import SizeStudy
@@ -68,12 +69,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = percent
+    environment.filters["titled"] = titled  # the parts are shared with the other page
     environment.filters["number"] = short_number
     environment.globals.update(
+        stroke_of=stroke_of,
         words=size_words,
         money=size_words.MONEY.short,
         mtok=size_words.usd_per_mtok,
         duration=duration_text,
         MOST_ROWS=MOST_ROWS,
+        RESOURCES=WORDS,
     )
     return environment

@@ -13,7 +13,7 @@ from weighbridge.capacity.prediction import ClosedLoop, Interval, Prediction
 from weighbridge.capacity.roofline import step_time
 from weighbridge.capacity.slo import Slo
 from weighbridge.capacity.step_time import EngineLimits, StepTime
-from weighbridge.capacity.step_time_band import StepTimeBand, band, scaled
+from weighbridge.capacity.step_time_band import StepTimeBand, band, jointly, scaled
 from weighbridge.capacity.traffic import Requests
 from weighbridge.catalog.serving_fit import ServingFit
 
@@ -45,13 +45,14 @@ def speed_of(
 
     The interval is that of a closed loop of the traffic's mean lengths, at the batch that a full
     replica would hold within the targets: its time per output token spreads decoding, its time to
-    first token spreads prompts.
+    first token spreads prompts, both together as `jointly` says.
     """
     plain = step_time(deployment, limits, fit)
     loop = loop_like(load, plain, limits)
     told = predict(deployment, loop, fit, points, limits)
     mid = _corrected(plain, told, predict(deployment, loop, fit, (), limits)) if points else plain
-    return Speed(band(mid, told.tpot_s, told.ttft_s), told.why)
+    prefill_frac = work(load.requests, mid, limits, load.slo).prefill_frac
+    return Speed(band(mid, *jointly(told.tpot_s, told.ttft_s, prefill_frac)), told.why)
 
 
 def loop_like(load: Load, plain: StepTime, limits: EngineLimits) -> ClosedLoop:
