@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -257,9 +256,8 @@ def serve(
     prefix = requests.prefix
     shared_tokens = prefix.n_tokens_per_block if prefix else 0
     ranks = [NaiveRank(limits, shared_tokens) for _ in range(limits.n_ranks)]
-    jobs = []
+    jobs, ids = [], shared_blocks(requests)
     for k in range(requests.n_requests):
-        ids = full_blocks(requests, k)
         priority = int(requests.priority[k]) if len(requests.priority) else 0
         jobs.append(
             Job(
@@ -268,7 +266,7 @@ def serve(
                 int(requests.output_tokens[k]),
                 priority,
                 float(requests.arrival_s[k]),
-                ids,
+                ids[k],
             )
         )
     now, n_sent = 0.0, 0
@@ -299,6 +297,16 @@ def full_blocks(requests: Requests, k: int) -> list[int]:
         return []
     ids = prefix.block_ids[prefix.offsets[k] : prefix.offsets[k + 1]].tolist()
     return ids[: int(requests.input_tokens[k]) // prefix.n_tokens_per_block]
+
+
+def shared_blocks(requests: Requests) -> list[list[int]]:
+    """The prefix blocks of each prompt that another prompt begins with as well."""
+    chains = [full_blocks(requests, k) for k in range(requests.n_requests)]
+    seen = Counter(tuple(chain[: n + 1]) for chain in chains for n in range(len(chain)))
+    return [
+        [number for n, number in enumerate(chain) if seen[tuple(chain[: n + 1])] > 1]
+        for chain in chains
+    ]
 
 
 def send(

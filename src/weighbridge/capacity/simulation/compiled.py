@@ -29,6 +29,13 @@ from weighbridge.capacity.simulation.routing import run
 
 PACKAGE = "weighbridge.capacity.simulation"
 SIGNATURE = "void(int64[::1], float64[::1], float64, int64)"
+# The kernel makes no arrays, so that none need be counted: counting halves its speed.
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+    "_nrt": False,
+}
 MODULES = (calendar, waiting, running, prefix_cache, blocks, scheduling, pieces, routing)
 Run = Callable[[Any, Any, float, int], None]
 
@@ -80,7 +87,7 @@ def compiled_run() -> Run:
     entry = _entry(_digest(names, functions))
     for name, value in functions.items():
         twin = types.FunctionType(value.__code__, names, name)
-        names[name] = numba.njit(nogil=True, error_model="numpy")(twin)
+        names[name] = numba.njit(**OPTIONS, no_cpython_wrapper=True)(twin)
     twin = types.FunctionType(entry.__code__, names, "simulate_piece", None, entry.__closure__)
-    compiled: Run = numba.njit(SIGNATURE, nogil=True, error_model="numpy", cache=True)(twin)
+    compiled: Run = numba.njit(SIGNATURE, cache=True, **OPTIONS)(twin)
     return compiled
