@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from weighbridge.units import InputError
+from weighbridge.usage.bench.double_counts import without_double_counts
 from weighbridge.usage.bench.opening import as_text, read_bytes
 from weighbridge.usage.observed import ServingPoint
 
@@ -31,7 +32,6 @@ COLUMNS = (
 
 # "epnone" of the silicon samples says nothing; "ep1" says that experts are not spread.
 _EXPERT_PARALLEL = re.compile(r"#.*_ep_?(\d+)(?:_|$)")
-_PARALLEL = re.compile(r"#.*_tp(\d+)(?:_0)?_ep(\d+)(?:_|$)")
 _UNBOUNDED = re.compile(r"max(\b.*)?")  # offline runs: as many at once as the engine takes
 
 
@@ -40,11 +40,8 @@ def read_serving_points(path: Path) -> tuple[ServingPoint, ...]:
 
     Throughput that was derived by Little's law stands in the notes alone (`little_out_tok_s`) and
     is not measured, so such a point has none. `concurrency` of "max…" is none. Milliseconds
-    become seconds. Whether experts are spread is taken from the row's id (`…_tp8_ep8_…`).
-
-    Where an id tells of A GPUs that split the layers and of B that hold the experts, some rows
-    count A times B GPUs (`num_gpus` 64 for `tp8_ep8`). The table holds 111 configurations both ways
-    with equal latencies, so there A is taken; the note keeps what was printed.
+    become seconds. Whether experts are spread is taken from the row's id (`…_tp8_ep8_…`);
+    GPUs that were counted twice are counted once (`double_counts`).
     """
     text = as_text(path, read_bytes(path))
     rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
@@ -65,7 +62,7 @@ def read_serving_points(path: Path) -> tuple[ServingPoint, ...]:
         ) from None
     if not points:
         raise InputError(str(path), "", "has a header and no rows", "give at least one measurement")
-    return points
+    return without_double_counts(points)
 
 
 class _Row:
@@ -80,19 +77,13 @@ class _Row:
 
     def point(self) -> ServingPoint:
         notes = self._text("notes")
-        n_gpus, n_tensor_parallel = self._count("num_gpus"), self._count("tp")
-        n_told = self._gpus_of_id()
-        if n_told is not None and n_gpus == n_told[0] * n_told[1]:
-            notes = f"{notes}; num_gpus and tp printed as {n_gpus} and {n_tensor_parallel}"
-            n_tensor_parallel = n_told[0] if n_tensor_parallel == n_gpus else n_tensor_parallel
-            n_gpus = n_told[0]
         throughput = self._number("output_tok_s")
         point = ServingPoint(
             source=self._named("source"),
             model=self._named("model"),
             gpu=self._named("gpu"),
-            n_gpus=n_gpus,
-            n_tensor_parallel=n_tensor_parallel,
+            n_gpus=self._count("num_gpus"),
+            n_tensor_parallel=self._count("tp"),
             expert_parallel=self._expert_parallel(),
             precision=self._text("precision") or None,
             engine=self._named("engine"),
@@ -157,10 +148,3 @@ class _Row:
     def _expert_parallel(self) -> bool | None:
         found = _EXPERT_PARALLEL.search(self._text("source"))
         return None if found is None else int(found[1]) > 1
-
-    def _gpus_of_id(self) -> tuple[int, int] | None:
-        """GPUs that split layers and those that hold experts, where the id tells of both."""
-        found = _PARALLEL.search(self._text("source"))
-        if found is None or int(found[2]) < 2:
-            return None
-        return int(found[1]), int(found[2])
