@@ -135,6 +135,16 @@ def test_a_folder_holds_all_runs_in_it() -> None:
     ]
 
 
+def test_what_tools_leave_beside_their_results_is_passed_over(tmp_path: Path) -> None:
+    run = tmp_path / "c4"
+    run.mkdir()
+    for name in ("profile_export.jsonl", "profile_export_aiperf.json", "metrics_after.txt"):
+        (run / name).write_bytes((GOLDEN / name).read_bytes())
+    (run / ".ready.json").touch()
+    (run / "inputs.json").write_text('{"data": []}')
+    assert [one.n_concurrent for one in read_runs(tmp_path)] == [4]
+
+
 @pytest.mark.parametrize("name", ["profile_export.jsonl", "guidellm.json", "vllm_bench.json"])
 def test_packed_files_read_as_plain_ones(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"{name}.gz"

@@ -103,7 +103,9 @@ def _runs_of_files(folder: Path) -> list[ObservedRun]:
     """Runs of the result files of a folder; its other files are the tools' own and no results."""
     if requests_of(folder) is not None:
         return list(read_engine_log(folder))
-    names = sorted(one for one in folder.iterdir() if one.is_file())
+    names = sorted(
+        one for one in folder.iterdir() if one.is_file() and not one.name.startswith(".")
+    )
     found: list[ObservedRun] = []
     for path in names:
         stem = path.name.removesuffix(".gz")
