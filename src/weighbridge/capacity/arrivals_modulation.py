@@ -70,12 +70,12 @@ class Wandering:
     cell_s: float
     rng: np.random.Generator
     z: Floats = field(init=False)  # score of each term in the last cell
-    _multipliers: Floats = field(init=False)
+    _multiplier_ratio: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         self.z = self.rng.standard_normal(len(self.modulation.correlation_s))
         if self.modulation.variance_ratio > 0:
-            self._multipliers = _multipliers(self.modulation.variance_ratio)
+            self._multiplier_ratio = _multipliers(self.modulation.variance_ratio)
 
     def next_cells(self, n_cells: int) -> Floats:
         """Multiplier of the rate in the next cells [1]."""
@@ -89,7 +89,7 @@ class Wandering:
             term, _ = lfilter([1.0], [1.0, -kept], noise, zi=np.array([kept * self.z[k]]))
             self.z[k] = term[-1]
             scores += math.sqrt(weight) * term
-        return np.asarray(np.interp(scores, _SCORES, self._multipliers), np.float64)
+        return np.asarray(np.interp(scores, _SCORES, self._multiplier_ratio), np.float64)
 
 
 def _multipliers(variance_ratio: float) -> Floats:

@@ -86,7 +86,8 @@ def synthesize(
         "replayed": runs of what was seen, with their gaps, lengths, sessions and prefixes, each
         run of at most half an hour from a random moment (the moving-block bootstrap of Künsch,
         1989). Nothing is assumed of bursts shorter than a run; bursts never seen cannot come, and
-        longer swings than the hours' are lost. Nearest to the trace in simulated latencies.
+        longer swings than the hours' are lost, and so are prefixes cached before a run began (a
+        fifth of the hits on Mooncake's hour). Nearest to the trace in simulated latencies.
         "wandering": a renewal process whose rate wanders as fitted: also bursts never seen, and
         swings over hours, in which weeks differ. "renewal": gaps of the likeliest law and nothing
         else, too even over minutes for most traffic. The last two draw whole rows of lengths,
@@ -155,7 +156,7 @@ def refuse_above(n_expected_requests: float, n_most_requests: int, where: str) -
         )
         mend = (
             f"draw the busiest weeks only, or a share of at most {share:.2g} of the traffic, or "
-            "allow more (n_most_requests; about 50 bytes each)"
+            "allow more (n_most_requests; 50 to 80 bytes each, prefix blocks besides)"
         )
         raise InputError(where, "n_most_requests", problem, mend)
 
