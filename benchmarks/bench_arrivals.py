@@ -4,7 +4,8 @@
     python benchmarks/bench_arrivals.py --traces DIR --seeds 10
 
 Three ways to draw from a profile (gaps alone, gaps under a rate that wanders, replayed runs) beside
-the trace that the profile was made of, each the mean over the seeds; then two weeks of ServeGen's
+the trace that the profile was made of, and beside its second half where the profile was made of the
+first, each the mean over the seeds; then two weeks of ServeGen's
 rates, the second beside weeks drawn from the first; then how fast each draws. The simulated engine
 is an example in round figures, not a machine: only its differences between columns mean anything.
 """
@@ -33,6 +34,7 @@ from weighbridge.capacity.arrivals import (
 from weighbridge.capacity.fleet import FleetPlan
 from weighbridge.capacity.simulation import simulate
 from weighbridge.capacity.step_time import EngineLimits, StepTime
+from weighbridge.capacity.stretch import between
 from weighbridge.capacity.traffic import Requests
 from weighbridge.usage.request_traces import RateWindows, read_rate_windows, read_request_trace
 
@@ -127,15 +129,24 @@ def trace_tables(folder: Path, n_seeds: int) -> None:
             real = spread_over_ticks(real, np.random.default_rng(0))
         # Blocks are left out: only replayed runs keep them, and lengths are what is compared.
         real = Requests(real.arrival_s, real.input_tokens, real.output_tokens)
-        profile = profile_of(real, None)
-        drawn = {b: [drawn_once(profile, real, b, seed) for seed in range(n_seeds)] for b in BURSTS}
-        for title, figures in (
-            ("traffic", traffic_figures),
-            ("served at the measured rate", served_by(N_REPLICAS[name], real)),
-        ):
-            columns = {"measured": [figures(real)]}
-            columns |= {b: [figures(one) for one in of] for b, of in drawn.items()}
-            show(f"{name}: {title}", columns)
+        trace_table(name, real, real, n_seeds)
+        half_s = real.duration_s / 2
+        halves = between(real, 0.0, half_s), between(real, half_s, real.duration_s)
+        trace_table(f"{name}, second half from the first", *halves, n_seeds)
+
+
+def trace_table(title: str, known: Requests, real: Requests, n_seeds: int) -> None:
+    """Traffic beside what is drawn from a profile of other or the same traffic."""
+    profile = profile_of(known, None)
+    drawn = {b: [drawn_once(profile, real, b, seed) for seed in range(n_seeds)] for b in BURSTS}
+    n_replicas = N_REPLICAS[title.split(",", maxsplit=1)[0]]
+    for kind, figures in (
+        ("traffic", traffic_figures),
+        ("served at the measured rate", served_by(n_replicas, real)),
+    ):
+        columns = {"measured": [figures(real)]}
+        columns |= {b: [figures(one) for one in of] for b, of in drawn.items()}
+        show(f"{title}: {kind}", columns)
 
 
 def drawn_once(profile: ArrivalProfile, real: Requests, bursts: Bursts, seed: int) -> Requests:
