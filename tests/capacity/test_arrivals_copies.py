@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weighbridge.capacity.arrivals_copies import common_blocks, merged, users_of
+from weighbridge.capacity.arrivals_copies import _dense, common_blocks, merged, users_of
 from weighbridge.capacity.stretch import multiplied
 from weighbridge.capacity.traffic import PrefixBlocks, Requests
 
@@ -75,3 +75,9 @@ def test_laying_copies_over_each_other_keeps_the_dispersion_of_counts() -> None:
     assert 1.0 < cv_of_five < 0.9 * cv
     (of_half, _) = figures(multiplied(requests, 0.5))
     assert of_half == pytest.approx(1 + 0.5 * (dispersion - 1), rel=0.3)
+
+
+@pytest.mark.parametrize("most", [50, 100_000])
+def test_ids_are_ranked_as_sorting_ranks_them(most: int) -> None:
+    ids = np.random.default_rng(2).integers(0, most, 300)
+    assert np.array_equal(_dense(ids), np.unique(ids, return_inverse=True)[1])

@@ -13,6 +13,7 @@ from weighbridge.capacity.traffic import Floats, Ints, PrefixBlocks, Requests
 # 12,031, the longest conversation.
 COMMON_FRAC = 0.01
 LEAST_COMMON_REQUESTS = 100
+_LONGEST_TABLE = 4
 
 Copy = tuple[Ints, Floats]
 
@@ -114,5 +115,14 @@ def blocks_of(prefix: PrefixBlocks, index: Ints, copy: Ints) -> PrefixBlocks:
     n_ids = int(prefix.block_ids.max()) + 1
     own = ~common_blocks(prefix)[ids]
     apart = ids + np.repeat(copy, n_blocks) * n_ids * own
-    dense = np.unique(apart, return_inverse=True)[1].astype(np.int64)
-    return PrefixBlocks(dense, offsets, prefix.n_tokens_per_block)
+    return PrefixBlocks(_dense(apart), offsets, prefix.n_tokens_per_block)
+
+
+def _dense(ids: Ints) -> Ints:
+    """Ranks of the ids among themselves, by counting where a table of all is not much longer."""
+    n_ids = int(ids.max()) + 1
+    if n_ids > _LONGEST_TABLE * len(ids):
+        return np.unique(ids, return_inverse=True)[1].astype(np.int64)
+    used = np.zeros(n_ids, bool)
+    used[ids] = True
+    return (np.cumsum(used) - 1)[ids]
