@@ -115,6 +115,15 @@ class _Node:
                 return self._decoder.decode(cell) if cell else self.empty
             return msgspec.convert(cell, self.type)
         except (msgspec.DecodeError, UnicodeDecodeError):
+            return self._quoted_twice(cell)
+
+    def _quoted_twice(self, cell: Any) -> Any:
+        """An object whose quotes were doubled before the CSV writer doubled them again."""
+        if not isinstance(cell, str) or '""' not in cell:
+            return self.empty
+        try:
+            return self._decoder.decode(cell.replace('""', '"'))
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return self.empty
 
 
@@ -219,7 +228,7 @@ class LinesTask:
 
     def batch_by_line(self, decoder: RowDecoder) -> Batch:
         """Decode each line for itself."""
-        return _slowly(list(self.rows()), decoder)
+        return slowly(list(self.rows()), decoder)
 
 
 def _at_once(pieces: Iterator[bytes], decoder: RowDecoder) -> tuple[dict[Paths, Column], int]:
@@ -276,7 +285,7 @@ class ItemsTask:
         """Decode each element."""
         for number, item in self.rows():
             check_utf8(item, number, where)
-        return _slowly(list(self.rows()), decoder)
+        return slowly(list(self.rows()), decoder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +312,7 @@ class CellsTask:
 Task = LinesTask | ItemsTask | CellsTask
 
 
-def _slowly(rows: list[tuple[int, bytes]], decoder: RowDecoder) -> Batch:
+def slowly(rows: list[tuple[int, bytes]], decoder: RowDecoder) -> Batch:
     faults = Faults()
     decoded = []
     for index, (_, raw) in enumerate(rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -25,6 +26,7 @@ from weighbridge.usage.faults import (
     NOT_IN_ZONE,
     NOT_TEXT,
     NOT_WHOLE,
+    OTHER_LOCALE,
     TOO_LARGE,
     Faults,
 )
@@ -37,6 +39,10 @@ Mask = NDArray[np.bool_]
 MOST_TOKENS = 10**10
 MOST_USD = 10**5
 PICO = 10**12
+# 1.234 and 1,234 may be a thousand or a little over one: no count is written with a point or comma
+# before three digits, so that a count that is came from a country that groups digits so.
+_GROUPED = re.compile(r"[+-]?\d{1,3}([.,\u00a0\u202f' ]\d{3})+([.,]\d*)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?[\d.\u00a0\u202f' ]*\d,\d+")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _UTC_US = pa.timestamp("us", tz="UTC")
 
@@ -184,6 +190,8 @@ def _counts_from_text(array: pa.Array | None) -> pa.Array | None:
 
 
 def _count(value: Any) -> int:
+    if isinstance(value, str) and _GROUPED.fullmatch(value.strip()):
+        raise FaultyValueError(OTHER_LOCALE)
     number = _number(value)
     if number != math.floor(number):
         raise FaultyValueError(NOT_WHOLE)
@@ -195,10 +203,12 @@ def _count(value: Any) -> int:
 def _number(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise FaultyValueError(NOT_A_NUMBER)
+    text = str(value).strip()
     try:
-        number = Decimal(str(value).strip())
+        number = Decimal(text)
     except InvalidOperation as fault:
-        raise FaultyValueError(NOT_A_NUMBER) from fault
+        foreign = _GROUPED.fullmatch(text) or _DECIMAL_COMMA.fullmatch(text)
+        raise FaultyValueError(OTHER_LOCALE if foreign else NOT_A_NUMBER) from fault
     if not number.is_finite():
         raise FaultyValueError(NOT_FINITE)
     return number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,3 +157,26 @@ def _renamed(engine: duckdb.DuckDBPyConnection) -> Renamed:
     ).to_arrow_table()
     chunk, row = (rows[name].to_numpy() for name in ("chunk", "row"))
     return Renamed(chunk, row, rows["id"].combine_chunks())
+
+
+def whole_rows(seen: Seen, chunks: Mapping[int, Path | None]) -> Seen:
+    """Where one request of a bucket contradicts an earlier one, every request of its row does.
+
+    The bucket was summed up again since: of its requests, all are kept as they were, or none.
+    """
+    if not seen.conflict.any():
+        return seen
+    tables = {number: _mapped(path) for number, path in chunks.items() if path is not None}
+    file_of = {number: int(table["_file"][0].as_py()) for number, table in tables.items()}
+    pairs = zip(seen.chunk[seen.conflict], seen.line[seen.conflict], strict=True)
+    doubted = {(file_of[int(chunk)], int(line)) for chunk, line in pairs}
+    pieces = []
+    for number, table in tables.items():
+        lines = np.array(sorted(n for f, n in doubted if f == file_of[number]), dtype=np.int64)
+        line = table["_line"].to_numpy()
+        row = np.flatnonzero(np.isin(line, lines))
+        mine = np.full(len(row), number, dtype=np.int64)
+        pieces.append((mine, row, line[row], np.ones(len(row), dtype=bool)))
+        sure = (seen.chunk == number) & ~np.isin(seen.line, lines)
+        pieces.append((seen.chunk[sure], seen.row[sure], seen.line[sure], seen.conflict[sure]))
+    return Seen(*(np.concatenate(column) for column in zip(*pieces, strict=True)))

@@ -10,6 +10,7 @@ import msgspec
 MISSING = "is missing"
 NOT_TEXT = "is not text"
 NOT_A_NUMBER = "is not a number"
+OTHER_LOCALE = "is written as another country writes numbers"
 NOT_WHOLE = "is not a whole number"
 NOT_FINITE = "is not a finite number"
 NEGATIVE = "is negative"
@@ -27,6 +28,8 @@ UNKNOWN_WORD = "is not a known word"
 NOT_USD = "is not USD"
 NOT_JSON = "is not JSON"
 NOT_AN_OBJECT = "is not a JSON object"
+UNFINISHED = "the bucket of time had not ended"
+NO_REQUESTS = "there are tokens, and no request used them"
 TOO_LONG = "the row is over 8 MiB"
 WIDTH = "the number of cells differs from the header"
 NOT_CSV = "is not readable as CSV"
@@ -39,6 +42,8 @@ MENDS = {
     IN_FUTURE: "check the unit and the time zone of the instants, and this machine's clock",
     TOO_OLD: "check the unit of the instants",
     ABOVE_INPUT: "check what the input column counts (input_includes_cache in --map-file)",
+    OTHER_LOCALE: "export the log with plain numbers, for example 1234.5",
+    UNFINISHED: "download the report again, up to a time that is past",
     NOT_USD: "convert the costs to USD, or leave the cost column unmapped",
     NOT_JSON: "export the log again, as one JSON object a line",
     MISSING: "export the log again with that field, or map another column to it",

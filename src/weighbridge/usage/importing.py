@@ -20,7 +20,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import duckdb
 
 from weighbridge.units import InputError, TooManyRejectsError
-from weighbridge.usage.duplicates import Renamed, Seen, Staged, find_seen
+from weighbridge.usage.buckets import MOST_ROWS, RequestCounter, resolution_words
+from weighbridge.usage.detect import named_rightly
+from weighbridge.usage.duplicates import Renamed, Seen, Staged, find_seen, whole_rows
 from weighbridge.usage.faults import CONFLICT, MENDS, Reject
 from weighbridge.usage.inputs import LogFile, Reading, find_files, format_of
 from weighbridge.usage.rejects import hashes_of_lines, write_rejects
@@ -54,6 +56,8 @@ class ImportOptions:
     timezone: str | None = None
     start: str | None = None
     prices: Path | None = None
+    tokens_per_request: int | None = None  # of a report by bucket of time that counts no requests
+    most_rows: int | None = None  # that such a report may become
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,7 @@ def _plan(source: Source, options: ImportOptions, now: dt.datetime) -> Plan:
     if options.start is not None and source.start is None:
         problem = f"the source {source.name} has instants of its own"
         raise InputError("--start", "", problem, "leave --start out")
+    _check_bucket_options(source, options)
     start = options.start or source.start
     return Plan(
         source=source,
@@ -165,7 +170,22 @@ def _plan(source: Source, options: ImportOptions, now: dt.datetime) -> Plan:
         start_us=0 if start is None else _start_us(start),
         now_us=int(now.timestamp() * 1e6),
         prices=options.prices,
+        tokens_per_request=options.tokens_per_request,
+        most_rows=MOST_ROWS if options.most_rows is None else options.most_rows,
     )
+
+
+def _check_bucket_options(source: Source, options: ImportOptions) -> None:
+    counts = any(one.quantity == "n_requests" and one.required for one in source.takes)
+    for name, value, is_used in (
+        ("--tokens-per-request", options.tokens_per_request, source.is_bucketed and not counts),
+        ("--most-rows", options.most_rows, source.is_bucketed),
+    ):
+        if value is not None and not is_used:
+            problem = f"the source {source.name} says itself which requests there were"
+            raise InputError(name, "", problem, f"leave {name} out")
+        if value is not None and value < 1:
+            raise InputError(name, "", f"is {value}", "give a whole number above zero")
 
 
 def _start_us(text: str) -> int:
@@ -196,6 +216,7 @@ def _settings(options: ImportOptions) -> dict[str, str]:
         "timezone": options.timezone or told.timezone or "",
         "start": options.start or "",
         "prices": _digest_of(options.prices),
+        "tokens_per_request": str(options.tokens_per_request or ""),
     }
     return {name: value for name, value in settings.items() if value}
 
@@ -270,7 +291,8 @@ class _Import:
                 known.append(file.name)
             else:
                 new[one.import_id] = one
-                _check_usable(one)
+                with named_rightly(self.plan.source, file):
+                    _check_usable(one)
         return list(new.values()), known
 
     def _read(
@@ -278,14 +300,20 @@ class _Import:
     ) -> _FileRead:
         source = self.plan.source
         reading = Reading(file, format_of(file, source.formats), source.delimiter, on_bytes)
+        reading.envelope = source.envelope
+        if source.is_bucketed:
+            reading.counter = RequestCounter(
+                source, self.plan.tokens_per_request, self.plan.most_rows
+            )
         one = _FileRead(number, file, reading, self.plan)
-        located = False
-        for task in reading.tasks():
-            if not located:
-                one.plan = replace(self.plan, source=located_in(source, reading))
-                located = True
-            one.chunks += workers.submit(number, task, one.plan, file.name)
-        one.chunks += workers.drain()
+        with named_rightly(source, file):
+            located = False
+            for task in reading.tasks():
+                if not located:
+                    one.plan = replace(self.plan, source=located_in(source, reading))
+                    located = True
+                one.chunks += workers.submit(number, task, one.plan, file.name)
+            one.chunks += workers.drain()
         if not one.n_read:
             mend = "export the log again: it has no rows"
             raise InputError(file.name, "", "holds no row", mend)
@@ -318,7 +346,10 @@ class _Import:
             rows=tuple(chunk.path for chunk in full if chunk.path is not None),
             ids=tuple(self.place / ids_name(chunk.number) for chunk in full),
         )
-        return find_seen(staged, stored, self.place, self.plan.makes_ids)
+        seen, renamed = find_seen(staged, stored, self.place, self.plan.makes_ids)
+        if self.plan.source.is_bucketed:
+            seen = whole_rows(seen, {chunk.number: chunk.path for chunk in full})
+        return seen, renamed
 
     def _stage(
         self, one: _FileRead, workers: Workers, seen: Seen, renamed: Renamed
@@ -347,6 +378,7 @@ class _Import:
         reasons = Counter(f"{r.field}: {r.reason}" if r.field else r.reason for r in rejects)
         unpriced = sum((part.unpriced_models for part in parts), Counter[str]())
         now = dt.datetime.fromtimestamp(self.plan.now_us / 1e6, dt.UTC)
+        resolution_s = max(chunk.resolution_us for chunk in one.chunks) / 1e6 or None
         manifest = Manifest(
             import_id=one.import_id,
             source=self.plan.source.name,
@@ -361,8 +393,9 @@ class _Import:
             rows_from_cache=sum(part.n_from_cache for part in parts),
             first_at=min((part.first_at for part in parts), default=None),
             last_at=max((part.last_at for part in parts), default=None),
-            cannot_tell=tuple(self.plan.source.cannot_tell.values()),
+            cannot_tell=_cannot_tell(self.plan.source, one, resolution_s),
             assumptions=_assumptions(self.plan),
+            time_resolution_s=resolution_s,
             settings=dict(self.settings),
             prices_digest=parts[0].prices_digest if parts else None,
             n_models=len({model for part in parts for model in part.models}),
@@ -372,6 +405,21 @@ class _Import:
         total = manifest.rows_stored + manifest.rows_duplicate + manifest.rows_rejected
         assert manifest.rows_read == total, "a row went missing"
         return manifest
+
+
+def _cannot_tell(source: Source, one: _FileRead, resolution_s: float | None) -> tuple[str, ...]:
+    told = list(source.cannot_tell.values())
+    if resolution_s is not None:
+        told.append(
+            f"time: known to the {resolution_words(resolution_s)}; requests are spread evenly "
+            "within it, each of the mean size"
+        )
+    if one.reading.has_more:
+        told.append(
+            "the rest of the report: its last page says that more follow (has_more), unless they "
+            "are in another file"
+        )
+    return tuple(told)
 
 
 def _assumptions(plan: Plan) -> tuple[str, ...]:
@@ -385,6 +433,11 @@ def _assumptions(plan: Plan) -> tuple[str, ...]:
     elif source.naive_timezone is not None:
         why = source.naive_timezone_reason
         told.append(f"instants without a time zone are {source.naive_timezone} ({why})")
+    if plan.tokens_per_request is not None:
+        told.append(
+            f"requests: one for every {plan.tokens_per_request:,} tokens (--tokens-per-request), "
+            "where the report counts none"
+        )
     return tuple(told)
 
 

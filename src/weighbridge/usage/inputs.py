@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import gzip
 import hashlib
 import io
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -23,8 +25,10 @@ import pyarrow.parquet as pq
 
 from weighbridge.units import InputError
 from weighbridge.usage.batches import CellsTask, ItemsTask, LinesTask, Task, check_utf8
+from weighbridge.usage.buckets import BucketsTask, RequestCounter
 from weighbridge.usage.faults import NOT_CSV, TOO_LONG, Reject
-from weighbridge.usage.sources.source import Format
+from weighbridge.usage.pages import unwrapped
+from weighbridge.usage.sources.source import Envelope, Format
 
 MIB = 1 << 20
 LONGEST_ROW_BYTES = 8 * MIB
@@ -38,10 +42,21 @@ SUFFIXES: dict[Format, tuple[str, ...]] = {
     "csv": (".csv",),
     "parquet": (".parquet", ".pq"),
 }
-_PACKED = (".gz", ".zst")
+_UTF16 = ("is UTF-16 text, not UTF-8", "convert it first, for example: iconv -f UTF-16 -t UTF-8")
+# What files begin with that no log in text begins with, and what to do then.
+_NOT_TEXT: tuple[tuple[bytes, str, str], ...] = (
+    (b"\xff\xfe", *_UTF16),
+    (b"\xfe\xff", *_UTF16),
+    (b"PAR1", "is a Parquet file", "import it with the source `parquet` or `table`"),
+    (b"PK\x03\x04", "is a zip archive or a workbook", "unpack it, or save the sheet as CSV"),
+    (b"BZh", "is packed with bzip2", "unpack it first: bzip2 -d FILE"),
+    (b"\xfd7zXZ\0", "is packed with xz", "unpack it first: xz -d FILE"),
+    (b"%PDF", "is a PDF", "export the data as CSV or JSON"),
+)
 _NEWLINE = ord("\n")
 
 OnBytes = Callable[[int], None]
+AnyTask = Task | BucketsTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,8 @@ def find_files(
             found.extend(_in_directory(path, formats))
         elif path.exists():
             found.append(LogFile(str(name), path))
+        elif glob.has_magic(str(name)):
+            found.extend(_matching(str(name)))
         elif path.is_symlink():
             raise InputError(str(name), "", "is a symlink that leads nowhere", "mend the link")
         else:
@@ -73,6 +90,15 @@ def find_files(
     if not found:
         raise InputError("import", "FILE", "no file is named", "name files, directories or -")
     return found
+
+
+def _matching(pattern: str) -> list[LogFile]:
+    """Files that a quoted pattern fits, for shells that would not expand it."""
+    found = [Path(one) for one in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
+    files = [LogFile(str(one), one) for one in found if one.is_file()]
+    if not files:
+        raise InputError(pattern, "", "no file fits the pattern", "check the path")
+    return files
 
 
 def _from_stdin(scratch: Path) -> LogFile:
@@ -157,31 +183,22 @@ class Reading:
     names: tuple[str, ...] = ()  # top-level columns or keys
     content_sha256: str = ""
     n_rows: int = 0
+    envelope: Envelope | None = None
+    counter: RequestCounter | None = None  # of a report by bucket of time
+    has_more: bool = False
 
-    def tasks(self) -> Iterator[Task]:
+    def tasks(self) -> Iterator[AnyTask]:
         """Stretches of the file; raises at what makes the file as a whole unusable."""
-        try:
+        with translated(self.file.name):
             if self.format == "parquet":
                 yield from self._parquet_tasks()
             else:
                 yield from self._text_tasks()
-        except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
-            problem = f"the gzip data is truncated or damaged ({fault})"
-            raise InputError(
-                self.file.name, "", problem, "copy or export the file again"
-            ) from fault
-        except PermissionError as fault:
-            raise InputError(self.file.name, "", "may not be read", "allow it") from fault
-        except OSError as fault:
-            mend = "copy or export the file again"
-            raise InputError(self.file.name, "", f"cannot be read ({fault})", mend) from fault
-        except pa.ArrowInvalid as fault:
-            raise InputError(self.file.name, "", str(fault), "export the file again") from fault
 
-    def _text_tasks(self) -> Iterator[Task]:
+    def _text_tasks(self) -> Iterator[AnyTask]:
         with self.file.path.open("rb", buffering=0) as raw:
             raw.seek(0)  # where /dev/fd shares one position
-            stream, packed = _unpacked(raw)
+            stream, packed = unpacked(raw)
             hashing = _Hashing(stream, raw.tell, self.on_bytes)
             plain = None if packed or self.file.is_stdin else self.file.path
             before = os.fstat(raw.fileno())
@@ -197,20 +214,14 @@ class Reading:
             self.content_sha256 = hashing.digest.hexdigest()
 
     def _check_start(self, text: Any) -> None:
-        start = text.peek(4)[:4]
-        if not start:
-            raise InputError(self.file.name, "", "the file is empty", "export the log again")
-        if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            mend = "convert it first, for example: iconv -f UTF-16 -t UTF-8"
-            raise InputError(self.file.name, "", "is UTF-16 text, not UTF-8", mend)
-        if start == b"PAR1":
-            mend = "import it with the source `parquet` or `table`"
-            raise InputError(self.file.name, "", "is a Parquet file", mend)
+        refuse_not_text(text.peek(1024)[:1024], self.file.name)
 
-    def _cut(self, text: Any, plain: Path | None) -> Iterator[Task]:
+    def _cut(self, text: Any, plain: Path | None) -> Iterator[AnyTask]:
         if self.format == "csv":
             return self._csv_tasks(text)
         first = _first_byte(text)
+        if self._is_wrapped(first, text):
+            return self._page_tasks(text)
         if first == b"[":
             return self._array_tasks(text)
         if first != b"{":
@@ -218,14 +229,27 @@ class Reading:
             raise InputError(self.file.name, "", "does not begin with { or [", mend)
         return self._line_tasks(text, plain)
 
-    def _array_tasks(self, text: Any) -> Iterator[Task]:
+    def _is_wrapped(self, first: bytes, text: Any) -> bool:
+        """Whether the rows are in pages; a source may give them bare as well, line by line."""
+        if self.envelope is None or self.envelope.inner is not None:
+            return self.envelope is not None
+        if first != b"{":
+            return False
+        line = text.peek(MIB // 4).removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]
+        try:
+            keys = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return True  # printed over several lines
+        return self.envelope.rows in keys
+
+    def _array_tasks(self, text: Any) -> Iterator[AnyTask]:
         data = text.read(LARGEST_ARRAY_BYTES + 1)
         if len(data) > LARGEST_ARRAY_BYTES:
             mend = "write it as JSON lines, for example: jq -c '.[]'"
             raise InputError(self.file.name, "", "is a JSON array of over 2 GiB", mend)
         check_utf8(data, 1, self.file.name)
         try:
-            items = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=list[msgspec.Raw])
+            items = _elements(data.removeprefix(b"\xef\xbb\xbf"))
         except msgspec.DecodeError as fault:
             mend = "the array is cut off or damaged: export it again"
             raise InputError(
@@ -235,11 +259,33 @@ class Reading:
         for at in range(0, len(items), ROWS_PER_TASK):
             yield self._items_task(at, items[at : at + ROWS_PER_TASK])
 
+    def _page_tasks(self, text: Any) -> Iterator[AnyTask]:
+        assert self.envelope is not None
+        data = text.read(LARGEST_ARRAY_BYTES + 1)
+        if len(data) > LARGEST_ARRAY_BYTES:
+            mend = "export shorter periods, each into a file of its own"
+            raise InputError(self.file.name, "", "is a JSON document of over 2 GiB", mend)
+        check_utf8(data, 1, self.file.name)
+        if _first_of(data) not in (b"{", b"["):
+            mend = "give the JSON that the service sent"
+            raise InputError(self.file.name, "", "does not begin with { or [", mend)
+        found = unwrapped(data, self.envelope, self.file.name)
+        self.names, self.has_more = found.names, found.has_more
+        if self.counter is None:
+            for at in range(0, len(found.rows), ROWS_PER_TASK):
+                rows = found.rows[at : at + ROWS_PER_TASK]
+                self.n_rows += len(rows)
+                yield ItemsTask(at + 1, rows)
+            return
+        for task in self.counter.tasks(found.rows, self.file.name):
+            self.n_rows += len(task.lines)
+            yield task
+
     def _items_task(self, at: int, items: Sequence[msgspec.Raw]) -> ItemsTask:
         self.n_rows += len(items)
         return ItemsTask(at + 1, tuple(bytes(item) for item in items))
 
-    def _line_tasks(self, text: Any, plain: Path | None) -> Iterator[Task]:
+    def _line_tasks(self, text: Any, plain: Path | None) -> Iterator[AnyTask]:
         waiting: LinesTask | None = None
         n_bytes = (
             CHUNK_BYTES if plain is None else MIB
@@ -297,7 +343,7 @@ class Reading:
         self.rejects.append(Reject(line, "", TOO_LONG, digest.hexdigest()))
         return n
 
-    def _csv_tasks(self, text: Any) -> Iterator[Task]:
+    def _csv_tasks(self, text: Any) -> Iterator[AnyTask]:
         lines = _CsvLines(text, self)
         csv.field_size_limit(LONGEST_ROW_BYTES)
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
@@ -360,7 +406,7 @@ class Reading:
         self.n_rows += 1
         self.rejects.append(Reject(line, "", reason, hashlib.sha256(raw).hexdigest()))
 
-    def _parquet_tasks(self) -> Iterator[Task]:
+    def _parquet_tasks(self) -> Iterator[AnyTask]:
         with self.file.path.open("rb") as stream:
             self.content_sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             stream.seek(0)
@@ -372,6 +418,35 @@ class Reading:
                 first = self.n_rows + 1
                 self.n_rows += batch.num_rows
                 yield _parquet_task(batch, first)
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """What libraries say of an unreadable file, as an error that names it and the mend."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
+        problem = f"the gzip data is truncated or damaged ({fault})"
+        raise InputError(where, "", problem, "copy or export the file again") from fault
+    except PermissionError as fault:
+        raise InputError(where, "", "may not be read", "allow it") from fault
+    except OSError as fault:
+        mend = "copy or export the file again"
+        raise InputError(where, "", f"cannot be read ({fault})", mend) from fault
+    except pa.ArrowInvalid as fault:
+        raise InputError(where, "", str(fault), "export the file again") from fault
+
+
+def refuse_not_text(start: bytes, where: str) -> None:
+    """Raise where a file's first bytes show that it is empty, or no text in UTF-8."""
+    if not start:
+        raise InputError(where, "", "the file is empty", "export the log again")
+    for magic, problem, mend in _NOT_TEXT:
+        if start.startswith(magic):
+            raise InputError(where, "", problem, mend)
+    if b"\0" in start:
+        mend = "name the right file; text in UTF-16 must be converted to UTF-8 first"
+        raise InputError(where, "", "is not text: it holds zero bytes", mend)
 
 
 def _n_newlines(data: bytes) -> int:
@@ -437,7 +512,7 @@ class _CsvLines:
         return taken
 
 
-def _unpacked(raw: IO[bytes]) -> tuple[Any, bool]:
+def unpacked(raw: IO[bytes]) -> tuple[Any, bool]:
     magic = raw.read(4)
     raw.seek(0)
     if magic[:2] == b"\x1f\x8b":
@@ -454,7 +529,7 @@ def format_of(file: LogFile, formats: Sequence[Format]) -> Format:
     try:
         with file.path.open("rb") as raw:
             raw.seek(0)
-            start = _unpacked(raw)[0].read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+            start = unpacked(raw)[0].read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
     except (EOFError, zlib.error, OSError, pa.ArrowInvalid):
         return formats[0]  # the reading itself will say what is wrong
     if start[:4] == b"PAR1":
@@ -462,9 +537,23 @@ def format_of(file: LogFile, formats: Sequence[Format]) -> Format:
     return "json" if start[:1] in (b"{", b"[") else "csv" if "csv" in formats else formats[0]
 
 
+def _elements(data: bytes) -> list[msgspec.Raw]:
+    """Elements of an array; a comma after the last one, which some exports write, is let pass."""
+    try:
+        return msgspec.json.decode(data, type=list[msgspec.Raw])
+    except msgspec.DecodeError:
+        body = data.rstrip()
+        if not body.endswith(b"]") or not body[:-1].rstrip().endswith(b","):
+            raise
+        return msgspec.json.decode(body[:-1].rstrip()[:-1] + b"]", type=list[msgspec.Raw])
+
+
 def _first_byte(text: Any) -> bytes:
-    start = text.peek(64).removeprefix(b"\xef\xbb\xbf").lstrip()
-    return bytes(start[:1])
+    return _first_of(text.peek(64))
+
+
+def _first_of(start: bytes) -> bytes:
+    return bytes(start[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1])
 
 
 def _keys_of(rows: Any) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     n_models: int = 0
     first_at: str | None = None
     last_at: str | None = None
+    time_resolution_s: float | None = None  # None: each request has its own instant
     cannot_tell: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     settings: dict[str, str] = {}

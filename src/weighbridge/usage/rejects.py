@@ -30,6 +30,7 @@ def hashes_of_lines(file: LogFile, read: Reading, lines: Sequence[int]) -> dict[
     if not wanted:
         return {}
     again = Reading(file, read.format, read.delimiter)
+    again.envelope, again.counter = read.envelope, read.counter
     found = {
         line: sha256_of(raw)
         for task in again.tasks()

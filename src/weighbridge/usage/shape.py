@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from weighbridge.catalog.prices import PriceBook
 from weighbridge.ledger.pricing import PriceKey, TokenColumns, price_batch
 from weighbridge.ledger.record import COLUMN_NAMES, GATEWAY_COLUMN_NAMES
+from weighbridge.units import InputError
 from weighbridge.usage.batches import Batch, sha256_of
+from weighbridge.usage.buckets import MOST_REQUESTS, MOST_ROWS, Spread
 from weighbridge.usage.convert import (
     Clock,
     Ints,
@@ -36,10 +38,13 @@ from weighbridge.usage.faults import (
     ENDS_BEFORE_START,
     IN_FUTURE,
     MISSING,
+    NO_REQUESTS,
     NOT_USD,
     TOO_LARGE,
     TOO_OLD,
+    UNFINISHED,
     UNKNOWN_WORD,
+    Faults,
     Reject,
 )
 from weighbridge.usage.sources.source import (
@@ -56,6 +61,7 @@ OLDEST_US = 1_420_070_400 * 10**6  # 2015-01-01: before it, a unit was mistaken
 _MOST_COUNTED = 1 << 20
 MOST_PICO_USD = 10**18 - 1  # what decimal(18, 12) holds
 
+_BUCKETS = ("uncached_input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
 GATEWAY_CACHE = "gateway-cache"  # the target of what a gateway answered from its own cache
 
 
@@ -69,11 +75,14 @@ class Plan:
     start_us: int
     now_us: int
     prices: Path | None
+    tokens_per_request: int | None = None  # of a report that counts no requests
+    most_rows: int = MOST_ROWS  # that a report by bucket of time may become
 
     @property
     def makes_ids(self) -> bool:
         """Whether rows have no id of their own."""
-        return all(take.quantity != "request_id" for take in self.source.takes)
+        named = any(take.quantity == "request_id" for take in self.source.takes)
+        return not named and not self.source.is_bucketed
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,7 @@ class Shaped:
     lines: Ints  # of the table's rows
     rejects: tuple[Reject, ...]
     n_read: int
+    resolution_us: int = 0  # of the longest bucket of time that rows were spread over
 
 
 class _Reading:
@@ -110,7 +120,8 @@ class _Reading:
         if quantity in self.plan.constants:
             return pa.array([self.plan.constants[quantity]] * self.batch.n, pa.string())
         if quantity not in self._takes:
-            return pa.nulls(self.batch.n, pa.string())
+            constant = self.plan.source.constants.get(quantity)
+            return pa.array([constant] * self.batch.n, pa.string())
         take = self._takes[quantity]
         texts = to_text(self.batch.columns[take.paths], self.faults, quantity)
         if quantity in self.plan.source.words:
@@ -126,7 +137,8 @@ class _Reading:
         meanings, unknown = [], []
         for code, word in enumerate(coded.dictionary.to_pylist()):
             known = word.strip().lower() in words
-            meanings.append(words[word.strip().lower()] if known else None if closed else word)
+            other = None if closed else words.get("*", word)  # "*" is every other word
+            meanings.append(words[word.strip().lower()] if known else other)
             if closed and not known:
                 unknown.append(code)
         if unknown:
@@ -162,15 +174,22 @@ class _Reading:
             self.faults.add(np.flatnonzero(empty), quantity, MISSING)
 
 
-def shape(batch: Batch, plan: Plan, prices: Prices) -> Shaped:
-    """Rows of the ledger from a batch; each row is either in the table or among the rejects."""
+def shape(batch: Batch, plan: Plan, prices: Prices, spread: Spread | None = None) -> Shaped:
+    """Rows of the ledger from a batch; each row is either in the table or among the rejects.
+
+    A row that stands for many requests of a bucket of time becomes as many, by `spread`.
+    """
     reading = _Reading(batch, plan)
     columns: dict[str, Any] = {}
     _add_instants(columns, reading)
     _add_tokens(columns, reading)
     _add_names(columns, reading)
     _forget_what_no_model_did(columns, reading)
-    _add_cost(columns, reading, prices.book)
+    columns["reported_cost_usd"] = reading.numbers("reported_cost_usd")
+    if spread is not None:
+        assert not reading.has("reported_cost_usd"), "a cost would be told once for each request"
+        return _shaped_requests(batch, columns, reading, spread, prices)
+    _add_cost(columns, batch.faults, prices.book)
     if plan.makes_ids:
         columns["request_id"] = _made_ids(columns)
     good, rejects = _rejects(batch)
@@ -182,6 +201,46 @@ def shape(batch: Batch, plan: Plan, prices: Prices) -> Shaped:
         rejects=rejects,
         n_read=batch.n,
     )
+
+
+def _shaped_requests(
+    batch: Batch, columns: dict[str, Any], reading: _Reading, spread: Spread, prices: Prices
+) -> Shaped:
+    ended, told = reading.numbers("bucket_ended_at"), reading.numbers("n_requests")
+    _check_buckets(columns, ended, told, reading)
+    good, rejects = _rejects(batch)
+    first = np.array([one.first == 0 for one in spread.slices], dtype=bool)
+    known = set(batch.lines[~first].tolist())  # rejected where their first request would be made
+    rejects = tuple(reject for reject in rejects if reject.line not in known)
+    made = spread.requests(columns, ended.values, good)
+    faults = Faults()
+    _add_cost(made.columns, faults, prices.book)
+    for row, (quantity, reason) in faults.found.items():
+        raise InputError(f"row {made.lines[row]}", quantity, reason, "export the report again")
+    order = np.argsort(made.columns["started_at"], kind="stable")
+    widths = (ended.values - columns["started_at"])[good]
+    return Shaped(
+        table=_as_table(made.columns, prices.digest).take(pa.array(order)),
+        lines=batch.lines[made.lines][order],
+        rejects=rejects,
+        n_read=len(made.lines) + len(rejects),
+        resolution_us=int(widths.max(initial=0)),
+    )
+
+
+def _check_buckets(
+    columns: dict[str, Any], ended: Numbers, told: Numbers, reading: _Reading
+) -> None:
+    faults, started = reading.faults, columns["started_at"]
+    usable = ~ended.empty
+    now_us = reading.plan.now_us + CLOCK_SKEW_US
+    faults.add(np.flatnonzero(usable & (ended.values > now_us)), "bucket_ended_at", UNFINISHED)
+    backwards = usable & (ended.values <= started)
+    faults.add(np.flatnonzero(backwards), "bucket_ended_at", ENDS_BEFORE_START)
+    tokens = sum(columns[name] for name in _BUCKETS)
+    idle = ~told.empty & (told.values == 0) & (tokens > 0)
+    faults.add(np.flatnonzero(idle), "n_requests", NO_REQUESTS)
+    faults.add(np.flatnonzero(told.values > MOST_REQUESTS), "n_requests", TOO_LARGE)
 
 
 def _add_instants(columns: dict[str, Any], reading: _Reading) -> None:
@@ -215,6 +274,8 @@ def _either(told: Numbers, derived: Numbers) -> Numbers:
 def _add_tokens(columns: dict[str, Any], reading: _Reading) -> None:
     read = reading.numbers("cache_read_tokens").where_empty(0)
     write = reading.numbers("cache_write_tokens").where_empty(0)
+    if reading.has("cache_write_1h_tokens"):
+        write = write + reading.numbers("cache_write_1h_tokens").where_empty(0)
     if reading.has("uncached_input_tokens") or not reading.plan.source.input_includes_cache:
         told = "uncached_input_tokens" if reading.has("uncached_input_tokens") else "input_tokens"
         uncached = reading.numbers(told).where_empty(0)
@@ -237,7 +298,11 @@ def _add_tokens(columns: dict[str, Any], reading: _Reading) -> None:
 def _add_names(columns: dict[str, Any], reading: _Reading) -> None:
     for name in ("request_id", "tenant", "feature", "template", "service_tier", "data_class"):
         columns[name] = reading.text(name)
+    if reading.has("batch"):
+        tier = pc.coalesce(reading.text("batch"), columns["service_tier"])
+        columns["service_tier"] = tier
     columns["status"] = pc.fill_null(reading.text("status"), "ok")
+    _note_unanswered(columns["status"], reading)
     provider, asked, model = (reading.text(q) for q in ("provider", "model_requested", "model"))
     columns["provider"] = provider
     columns["model_requested"] = pc.coalesce(asked, model)
@@ -247,6 +312,15 @@ def _add_names(columns: dict[str, Any], reading: _Reading) -> None:
     currency = reading.text("currency")
     other = pc.fill_null(pc.not_equal(pc.utf8_upper(currency), "USD"), False)
     reading.faults.add(np.flatnonzero(other.to_numpy(zero_copy_only=False)), "currency", NOT_USD)
+
+
+def _note_unanswered(status: pa.Array, reading: _Reading) -> None:
+    """What a failed request may lack, an answered one must have."""
+    if reading.plan.source.answered_needs:
+        answered = pc.equal(status, "ok").to_numpy(zero_copy_only=False)
+        for quantity in reading.plan.source.answered_needs:
+            lacking = np.flatnonzero(answered & reading.numbers(quantity).empty)
+            reading.faults.add(lacking, quantity, MISSING)
 
 
 def _forget_what_no_model_did(columns: dict[str, Any], reading: _Reading) -> None:
@@ -264,7 +338,6 @@ def _forget_what_no_model_did(columns: dict[str, Any], reading: _Reading) -> Non
     columns["from_cache"] = cached
 
 
-_BUCKETS = ("uncached_input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
 _NOT_CONTENT = ("request_id", "price_state", "list_cost_usd", "estimated", "prices_digest")
 CONTENT = tuple(
     name for name in COLUMN_NAMES if name not in (*_NOT_CONTENT, "import_id", *GATEWAY_COLUMN_NAMES)
@@ -290,11 +363,11 @@ def _filled(column: Any) -> NDArray[Any]:
     return np.where(column.empty, -1, column.values) if isinstance(column, Numbers) else column
 
 
-def _add_cost(columns: dict[str, Any], reading: _Reading, book: PriceBook) -> None:
-    n = reading.batch.n
+def _add_cost(columns: dict[str, Any], faults: Faults, book: PriceBook) -> None:
+    n = len(columns["started_at"])
     own = pc.is_in(columns["provider"], pa.array(sorted(SELF_HOSTED_PROVIDERS)))
     self_hosted = own.to_numpy(zero_copy_only=False) & ~columns["from_cache"]
-    cost, priced = _priced(columns, reading, book)
+    cost, priced = _priced(columns, faults, book)
     priced &= ~self_hosted
     free = columns["from_cache"]
     state = np.where(priced | free, 0, np.where(self_hosted, 2, 1)).astype(np.int8)
@@ -302,15 +375,14 @@ def _add_cost(columns: dict[str, Any], reading: _Reading, book: PriceBook) -> No
         pa.array(state), pa.array(["priced", "unpriced", "self_hosted"])
     ).cast(pa.string())
     columns["list_cost_usd"] = Numbers(np.where(priced, cost, 0), state != 0)
-    columns["reported_cost_usd"] = reading.numbers("reported_cost_usd")
     columns["estimated"] = pa.nulls(n, pa.string())
 
 
-def _priced(columns: Mapping[str, Any], reading: _Reading, book: PriceBook) -> tuple[Ints, Mask]:
-    n = reading.batch.n
+def _priced(columns: Mapping[str, Any], faults: Faults, book: PriceBook) -> tuple[Ints, Mask]:
+    n = len(columns["started_at"])
     cost, priced = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
     rows = columns["model"].is_valid().to_numpy(zero_copy_only=False)
-    faulty = np.fromiter(reading.faults.found, dtype=np.int64)
+    faulty = np.fromiter(faults.found, dtype=np.int64)
     rows[faulty] = False
     where = np.flatnonzero(rows)
     if not len(where):
@@ -321,7 +393,7 @@ def _priced(columns: Mapping[str, Any], reading: _Reading, book: PriceBook) -> t
         book, keys, index, columns["started_at"][where], tokens
     )
     large = np.flatnonzero(cost > MOST_PICO_USD)
-    reading.faults.add(large, "list_cost_usd", TOO_LARGE)
+    faults.add(large, "list_cost_usd", TOO_LARGE)
     cost[large] = 0
     return cost, priced
 

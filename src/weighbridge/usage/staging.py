@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from weighbridge.catalog.prices import compile_prices
 from weighbridge.units import WeighbridgeError
 from weighbridge.usage.batches import LinesTask, MisalignedError, RowDecoder, Task
+from weighbridge.usage.buckets import BucketsTask
 from weighbridge.usage.faults import Reject
 from weighbridge.usage.shape import GATEWAY_CACHE, Plan, Prices, Shaped, shape
 from weighbridge.usage.store import SCHEMA, Part, stage_part
@@ -43,6 +44,7 @@ class Chunk:
     n_rows: int
     rejects: tuple[Reject, ...]
     days: tuple[tuple[str, int, int], ...]  # day, offset, length
+    resolution_us: int = 0
 
 
 def ids_name(number: int) -> str:
@@ -103,7 +105,9 @@ class _Worker:
         self.priced = Prices(compile_prices(prices), prices_digest)
         self._decoders: dict[Any, RowDecoder] = {}
 
-    def stage(self, number: int, file: int, task: Task, plan: Plan, name: str) -> Chunk:
+    def stage(
+        self, number: int, file: int, task: Task | BucketsTask, plan: Plan, name: str
+    ) -> Chunk:
         """Decode, check and price a stretch, and stage its rows as an Arrow file."""
         decoder = self._decoders.get(plan.source.takes)
         if decoder is None:
@@ -114,9 +118,14 @@ class _Worker:
         n_rows = shaped.table.num_rows
         path = self._write(number, file, shaped) if n_rows else None
         days = _days(shaped.table) if n_rows else ()
-        return Chunk(number, path, shaped.n_read, n_rows, shaped.rejects, days)
+        told = (shaped.n_read, n_rows, shaped.rejects, days, shaped.resolution_us)
+        return Chunk(number, path, *told)
 
-    def _shaped(self, task: Task, decoder: RowDecoder, plan: Plan, name: str) -> Shaped:
+    def _shaped(
+        self, task: Task | BucketsTask, decoder: RowDecoder, plan: Plan, name: str
+    ) -> Shaped:
+        if isinstance(task, BucketsTask):
+            return shape(task.batch(decoder, name), plan, self.priced, task.spread)
         try:
             return shape(task.batch(decoder, name), plan, self.priced)
         except MisalignedError:
@@ -280,7 +289,7 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def submit(self, file: int, task: Task, plan: Plan, name: str) -> list[Chunk]:
+    def submit(self, file: int, task: Task | BucketsTask, plan: Plan, name: str) -> list[Chunk]:
         """Start on a task; returns chunks that are ready, so that few tasks wait in memory."""
         number, self._n = self._n, self._n + 1
         if self._pool is None:

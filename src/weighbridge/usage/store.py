@@ -110,6 +110,12 @@ class Ledger:
         return sum(manifest.rows_stored for manifest in self.manifests)
 
     @property
+    def time_resolution_s(self) -> float | None:
+        """Longest bucket of time [s] that requests were spread over; None: each has its instant."""
+        told = [m.time_resolution_s for m in self.manifests if m.time_resolution_s is not None]
+        return max(told, default=None)
+
+    @property
     def cannot_tell(self) -> tuple[str, ...]:
         """What the sources do not record; the source is named where another one does record it."""
         told = {(m.source, thing) for m in self.manifests for thing in m.cannot_tell}

@@ -5,14 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from weighbridge.units import InputError
+from weighbridge.usage.sources.anthropic_usage import ANTHROPIC_USAGE
 from weighbridge.usage.sources.azure_llm_2023 import AZURE_LLM_2023
+from weighbridge.usage.sources.helicone import HELICONE
 from weighbridge.usage.sources.litellm import LITELLM
 from weighbridge.usage.sources.mooncake import MOONCAKE
+from weighbridge.usage.sources.openai_usage import OPENAI_USAGE
+from weighbridge.usage.sources.openrouter import OPENROUTER
 from weighbridge.usage.sources.source import Source
 from weighbridge.usage.sources.table import TABLES
 
 SOURCES: Mapping[str, Source] = {
-    source.name: source for source in (LITELLM, *TABLES, AZURE_LLM_2023, MOONCAKE)
+    source.name: source
+    for source in (
+        LITELLM,
+        OPENAI_USAGE,
+        ANTHROPIC_USAGE,
+        OPENROUTER,
+        HELICONE,
+        *TABLES,
+        AZURE_LLM_2023,
+        MOONCAKE,
+    )
 }
 
 

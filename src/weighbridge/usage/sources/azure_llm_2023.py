@@ -6,7 +6,7 @@ of context tokens, number of generated tokens. It names no time zone; seven deci
 
 from __future__ import annotations
 
-from weighbridge.usage.sources.source import Source, take
+from weighbridge.usage.sources.source import Signature, Source, take
 
 AZURE_LLM_2023 = Source(
     name="azure-llm-2023",
@@ -30,4 +30,5 @@ AZURE_LLM_2023 = Source(
     },
     naive_timezone="UTC",
     naive_timezone_reason="the trace's description names no zone",
+    signature=Signature(("TIMESTAMP", "ContextTokens", "GeneratedTokens")),
 )

@@ -13,7 +13,7 @@ column type without zone, so that an SQL export prints none.
 
 from __future__ import annotations
 
-from weighbridge.usage.sources.source import SERVICE_TIER_WORDS, Source, take
+from weighbridge.usage.sources.source import SERVICE_TIER_WORDS, Signature, Source, take
 
 _USAGE = "metadata.usage_object"
 _MORE_USAGE = "metadata.additional_usage_values"
@@ -87,4 +87,8 @@ LITELLM = Source(
         "model": {"unknown-model": None},
         "answered_from_cache": {"true": "yes", "false": None, "none": None},
     },
+    signature=Signature(
+        ("request_id", "startTime", "prompt_tokens", "completion_tokens"),
+        telling=("call_type", "spend", "endTime", "custom_llm_provider", "model_group"),
+    ),
 )

@@ -7,7 +7,7 @@ a cache could have served, not what one did: they are left out.
 
 from __future__ import annotations
 
-from weighbridge.usage.sources.source import Source, take
+from weighbridge.usage.sources.source import Signature, Source, take
 
 MOONCAKE = Source(
     name="mooncake",
@@ -32,4 +32,5 @@ MOONCAKE = Source(
         "reported_cost_usd": "cost: not recorded",
     },
     start="2024-01-01T00:00:00Z",
+    signature=Signature(("timestamp", "input_length", "output_length"), telling=("hash_ids",)),
 )

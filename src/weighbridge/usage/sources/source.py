@@ -30,6 +30,7 @@ QUANTITIES: Mapping[str, Kind] = {
     "uncached_input_tokens": "count",
     "cache_read_tokens": "count",
     "cache_write_tokens": "count",
+    "cache_write_1h_tokens": "count",
     "output_tokens": "count",
     "reasoning_tokens": "count",
     "latency_s": "seconds",
@@ -37,7 +38,15 @@ QUANTITIES: Mapping[str, Kind] = {
     "reported_cost_usd": "usd",
     "currency": "text",
     "answered_from_cache": "text",
+    "batch": "text",
+    "n_requests": "count",
+    "bucket_ended_at": "instant",
 }
+
+# What only a source says of itself: a map of one's own columns does not reach it.
+UNMAPPABLE: frozenset[str] = frozenset(
+    {"batch", "n_requests", "bucket_ended_at", "cache_write_1h_tokens"}
+)
 
 SECONDS_PER_UNIT: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 MICROSECONDS_PER_UNIT: Mapping[str, float] = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
@@ -94,6 +103,31 @@ class Take:
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """The columns or keys, nested ones with dots, that a kind of file is known by.
+
+    All of `required` stand in every such file; each of `telling` makes it more sure.
+    """
+
+    required: tuple[str, ...]
+    telling: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a log's rows are wrapped in: pages of JSON documents instead of a row a line.
+
+    `rows` is the key of a page's list. Where `inner` is given, each element of that list is a
+    bucket of time, the rows are its list of that name, and a row has the paths `bucket.…` and
+    `result.…`. `more` is the key that says that further pages follow.
+    """
+
+    rows: str
+    inner: str | None = None
+    more: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One kind of log, as a table to read rather than code to follow."""
 
@@ -110,6 +144,16 @@ class Source:
     start: str | None = None  # instant that relative timestamps count from, where they do
     mapped_by_user: bool = False
     delimiter: str = ","
+    signature: Signature | None = None
+    envelope: Envelope | None = None
+    constants: Mapping[str, str] = field(default_factory=dict)
+    answered_needs: tuple[str, ...] = ()  # quantities that a request must have if it was answered
+    options: tuple[str, ...] = ()  # what the command must be told beside the file
+
+    @property
+    def is_bucketed(self) -> bool:
+        """Whether a row stands for many requests of a stretch of time."""
+        return any(one.quantity == "bucket_ended_at" for one in self.takes)
 
 
 def take(quantity: str, *paths: str, required: bool = False, unit: str | None = None) -> Take:

@@ -26,6 +26,7 @@ from weighbridge.usage.sources.source import (
     SECONDS_PER_UNIT,
     SERVICE_TIER_WORDS,
     STATUS_WORDS,
+    UNMAPPABLE,
     Format,
     Source,
     Take,
@@ -128,14 +129,19 @@ def _check_settings(where: str, settings: Mapping[str, Any]) -> None:
 
 
 def _check_quantity(where: str, quantity: str) -> None:
-    if quantity not in QUANTITIES:
-        mend = "one of " + ", ".join([*QUANTITIES, *(_SETTINGS if where != "--map" else ())])
+    known = [name for name in QUANTITIES if name not in UNMAPPABLE]
+    if quantity not in known:
+        mend = "one of " + ", ".join([*known, *(_SETTINGS if where != "--map" else ())])
         raise InputError(where, quantity, "there is no such field", mend)
 
 
 def _check_constant(where: str, quantity: str) -> None:
     if QUANTITIES[quantity] != "text" or quantity == "request_id":
-        texts = [q for q, kind in QUANTITIES.items() if kind == "text" and q != "request_id"]
+        texts = [
+            q
+            for q, kind in QUANTITIES.items()
+            if kind == "text" and q != "request_id" and q not in UNMAPPABLE
+        ]
         problem = "cannot be the same for every row"
         raise InputError(where, quantity, problem, "one of " + ", ".join(texts))
 

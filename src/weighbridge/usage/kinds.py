@@ -1,0 +1,67 @@
+"""Every kind of file that is known by its content: logs, bills, and what is neither."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weighbridge.usage.sources import SOURCES
+from weighbridge.usage.sources.anthropic_costs import ANTHROPIC_COSTS
+from weighbridge.usage.sources.bill import FOCUS, PLAIN, Bill
+from weighbridge.usage.sources.openai_costs import OPENAI_COSTS
+from weighbridge.usage.sources.source import Format, Signature
+
+BILLS: tuple[Bill, ...] = (OPENAI_COSTS, ANTHROPIC_COSTS, FOCUS, PLAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of file: what it is known by, and the command that reads it."""
+
+    name: str
+    title: str
+    formats: tuple[Format, ...]
+    signature: Signature
+    command: str
+
+
+# Read elsewhere, or not at all: named so that nobody maps their columns as if they were a log.
+OTHERS = (
+    Kind(
+        "servegen-rates",
+        "rates of clients, in ServeGen's columns",
+        ("csv",),
+        Signature(("client", "window_start_s", "rate_rps", "cv", "pattern")),
+        "",
+    ),
+    Kind(
+        "gateway-spool",
+        "a segment of the gateway's spool",
+        ("json",),
+        Signature(("kind", "request_id", "started_at_us", "price_state")),
+        "weighbridge compact --help",
+    ),
+)
+
+
+def _log_kinds() -> tuple[Kind, ...]:
+    return tuple(
+        Kind(
+            source.name,
+            source.title,
+            source.formats,
+            source.signature,
+            " ".join(["weighbridge import", source.name, "FILE", *source.options, "--into usage"]),
+        )
+        for source in SOURCES.values()
+        if source.signature is not None
+    )
+
+
+def _bill_kinds() -> tuple[Kind, ...]:
+    command = "weighbridge reconcile --bill FILE --usage usage"
+    return tuple(
+        Kind(bill.name, bill.title, bill.formats, bill.signature, command) for bill in BILLS
+    )
+
+
+KINDS: tuple[Kind, ...] = (*_log_kinds(), *_bill_kinds(), *OTHERS)
