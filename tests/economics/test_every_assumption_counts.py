@@ -15,9 +15,10 @@ from weighbridge.economics.views import cancellation_usd, commitments_usd, profi
 from weighbridge.economics.workload import QueryType
 
 ROWS = load_assumptions()
-USED_BY_THE_STUDY = {  # not in any cost, but in the cost per accepted answer
+USED_BY_THE_STUDY = {  # in no cost line: in the cost per accepted answer, in made traffic
     "api_acceptance_frac": "study/options.py",
     "candidate_acceptance_frac": "study/options.py",
+    "length_p90_to_median_ratio": "study/capacity_model.py",
 }
 OF_SIZING = {  # of `weighbridge size`, which simulates; no cost of a comparison hangs on them
     "spot_interruptions_per_replica_month",

@@ -47,10 +47,10 @@ def _row(n: int, at: dt.datetime, kind: dict[str, str], usd: str | None) -> dict
             "model": "gpt-4o",
             "provider": "openai",
             "status": "ok",
-            "uncached_input_tokens": 1_000_000,
+            "uncached_input_tokens": 10_000,
             "cache_read_tokens": 0,
             "cache_write_tokens": 0,
-            "output_tokens": 200_000,
+            "output_tokens": 2_000,
             "reasoning_tokens": 0,
             "latency_s": 2.0,
             "ttft_s": 0.5,
@@ -61,8 +61,8 @@ def _row(n: int, at: dt.datetime, kind: dict[str, str], usd: str | None) -> dict
     )
 
 
-def _ledger(folder: Path, days: float, usd: str | None = "4.5") -> Ledger:
-    """One request of each kind every hour: 1.2 million tokens for $4.50 each."""
+def _ledger(folder: Path, days: float, usd: str | None = "0.045") -> Ledger:
+    """One request of each kind every hour: 12,000 tokens for $0.045 each."""
     hours = int(days * 24) + 1
     rows = [
         _row(2 * hour + k, MONDAY + dt.timedelta(hours=hour), kind, usd)
@@ -83,8 +83,8 @@ def test_a_week_is_scaled_to_a_month_of_730_hours(week: Ledger) -> None:
     study = decide(Scenario(), week, FEW)
     requests = 2 * 169 * 730 / 168
     assert study.monthly_requests == pytest.approx(requests)
-    assert study.monthly_tokens == pytest.approx(requests * 1_200_000)
-    assert study.monthly_api_usd == pytest.approx(requests * 4.5)
+    assert study.monthly_tokens == pytest.approx(requests * 12_000)
+    assert study.monthly_api_usd == pytest.approx(requests * 0.045)
 
 
 def test_query_types_are_features_with_templates_and_show_back_is_by_tenant(week: Ledger) -> None:
@@ -167,7 +167,7 @@ def test_a_log_of_own_fleets_alone_is_not_read_as_a_free_api(tmp_path: Path) -> 
 
 def test_daily_use_adds_up_exactly_and_keeps_the_unpriced_apart(tmp_path: Path) -> None:
     rows = list(daily_use(_ledger(tmp_path / "usage", 2)))
-    assert sum(r.list_cost_usd for r in rows if r.list_cost_usd is not None) == Decimal("441.0")
+    assert sum(r.list_cost_usd for r in rows if r.list_cost_usd is not None) == Decimal("4.410")
     assert sum(r.n_requests for r in rows) == 2 * 49
     assert {(r.tenant, r.feature) for r in rows} == {
         ("globex", "intake"),

@@ -56,6 +56,13 @@ def stated(scenario: Scenario, where: str) -> dict[str, Finding]:
     return found
 
 
+def median_of(name: str, scenario: Scenario, where: str) -> float:
+    """One input in the central case, where neither catalog nor log has a say."""
+    finding = stated(scenario, where).get(name)
+    belief = finding.belief if finding else default_belief(load_assumptions()[name])
+    return quantiles(belief, (0.5,))[0]
+
+
 def upkeep_basis(scenario: Scenario) -> Literal["fte", "hours"]:
     """How upkeep is stated: as said, else by the one of the two rows that the scenario gives."""
     if scenario.upkeep_basis is not None:

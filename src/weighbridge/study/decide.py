@@ -17,7 +17,9 @@ from weighbridge.economics.options import option_lines
 from weighbridge.economics.risk import Problem, simulate
 from weighbridge.planning.answers import Verdict
 from weighbridge.planning.constraints import People, option_obstacles
-from weighbridge.study.measured import open_facts, open_profile
+from weighbridge.study.capacity_model import Log
+from weighbridge.study.capacity_result import capacity_of
+from weighbridge.study.measured import open_facts, open_profile, requests_reader
 from weighbridge.study.naive import compare
 from weighbridge.study.options import OptionStudy, study_options
 from weighbridge.study.pose import Facts, Posed, pose
@@ -150,8 +152,9 @@ def decide(
     if profile is not None and not is_long_enough(profile):
         clock.stop()
         return too_short_study(profile, scenario, origin.reproducibility())
-    clock.start("plan")
-    posed = pose(scenario, profile, facts, run.where)
+    clock.start("capacity and plan")
+    log = Log(requests_reader(scenario, usage, profile), clock.tell)
+    posed = pose(scenario, profile, facts, run.where, log)
     return _solve(posed, profile, origin)
 
 
@@ -222,7 +225,7 @@ def _solve(posed: Posed, profile: Profile | None, origin: _Origin) -> Study:
         options=tuple(o.result for o in options),
         break_evens=tuple(b for rows in found.values() for b in rows),
         surface=grid,
-        capacity=None,
+        capacity=capacity_of(posed, draws, rival.option if rival else None, scenario),
         tornado=bars,
         information=information,
         naive=naive,
@@ -230,7 +233,11 @@ def _solve(posed: Posed, profile: Profile | None, origin: _Origin) -> Study:
         show_back=show_back(profile, scenario.query_type_by, posed.problem, options, verdict),
         control_prices=_control_prices(options, verdict),
         profile=profile,
-        withheld=(*posed.traffic.withheld, *posed.hardware.unknown_prices.values()),
+        withheld=(
+            *posed.traffic.withheld,
+            *posed.hardware.notes,
+            *posed.hardware.unknown_prices.values(),
+        ),
         reproducibility=origin.reproducibility(),
     )
 
@@ -258,6 +265,8 @@ def _obstacles(posed: Posed, scenario: Scenario) -> dict[str, tuple[str, ...]]:
     for o in posed.problem.options:
         moved = frozenset(types[i].label for i in o.moved)
         obstacles = option_obstacles(o.hosting, moved, posed.traffic.standings, people)
+        if moved and posed.hardware.unmet:
+            obstacles += (f"no number of replicas serves it: {posed.hardware.unmet}",)
         if moved and not np.any(case.deployment(o.hosting).live):
             months = scenario.horizon_months
             obstacles += (f"would not be live within the horizon of {months} months",)

@@ -1,4 +1,4 @@
-"""The fleet under study: candidate model, GPU, throughput and prices."""
+"""The fleet under study: candidate model, GPU, what a replica carries, and prices."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ from weighbridge.catalog.memory import KvDemand, n_gpus_to_fit
 from weighbridge.catalog.rows import Precision
 from weighbridge.economics.distributions import Distribution, Fixed
 from weighbridge.study.beliefs import Finding, band
+from weighbridge.study.capacity_model import DEFAULT_CANDIDATE, Log, Simulation, simulation
 from weighbridge.study.scenario import Scenario
+from weighbridge.study.scenario_serving import states_a_rate
 from weighbridge.study.traffic import Traffic
 from weighbridge.units import InputError
 
-DEFAULT_CANDIDATE = "llama-3.3-70b"
+NO_LOG = Log()
+TOO_FEW = (
+    "how many GPUs the latency targets need: too few requests that may move were logged to "
+    "simulate fleets on, and published benchmark throughput stands in; needs 30 requests or more"
+)
 DEFAULT_GPU = "h100-sxm"
 DEFAULT_PRECISION: Precision = "fp8"
 MEMORY_OVERHEAD_FRAC = 0.1  # activations, graphs and the engine itself; our judgement
@@ -37,10 +43,23 @@ class Hardware:
     throughput_basis: str
     findings: dict[str, Finding]
     unknown_prices: dict[str, str]  # hosting -> why its price is not known
+    simulation: Simulation | None = None  # None where a rate stands for it
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unmet(self) -> str:
+        """Why no number of replicas meets the latency targets; empty where one does."""
+        return self.simulation.choice.fleet.unmet if self.simulation is not None else ""
 
 
-def choose_hardware(scenario: Scenario, catalog: Catalog, traffic: Traffic, where: str) -> Hardware:
-    """Pick candidate and GPU (the cheapest per unit of work, unless stated) and price them."""
+def choose_hardware(
+    scenario: Scenario, catalog: Catalog, traffic: Traffic, where: str, log: Log = NO_LOG
+) -> Hardware:
+    """Pick candidate and deployment (the least rent, unless stated), its capacity and prices.
+
+    A stated rate is taken as it is; otherwise fleets are simulated; where too few requests that
+    may move were logged for that, published benchmark throughput stands in.
+    """
     candidate = scenario.candidate or DEFAULT_CANDIDATE
     if candidate not in catalog.models:
         raise InputError(
@@ -57,12 +76,21 @@ def choose_hardware(scenario: Scenario, catalog: Catalog, traffic: Traffic, wher
             "has no output tokens, in which throughput is told (embeddings are not modelled)",
             "leave such traffic out of the study",
         )
-    if scenario.throughput is not None:
+    simulated: Simulation | None = None
+    notes: tuple[str, ...] = ()
+    if not states_a_rate(scenario) and traffic.workload.movable:
+        simulated = simulation(scenario, catalog, traffic, where, log)
+        notes = () if simulated is not None else (TOO_FEW,)
+    if simulated is not None:
+        machine = simulated.choice.fleet.machine
+        gpu, found = machine.deployment.gpu, simulated.findings
+        basis = f"simulated: {machine.words} ({machine.basis})"
+    elif scenario.throughput is not None:
         gpu, found, basis = _stated(scenario, catalog, traffic, candidate)
     else:
         gpu, found, basis = _measured(scenario, catalog, traffic, candidate)
     prices, unknown = _prices(catalog, gpu, scenario)
-    return Hardware(candidate, gpu, basis, {**found, **prices}, unknown)
+    return Hardware(candidate, gpu, basis, {**found, **prices}, unknown, simulated, notes)
 
 
 def _choices(rows: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from weighbridge.catalog.facts import load_catalog
 from weighbridge.catalog.prices import PriceBook, compile_prices
 from weighbridge.study.pose import Facts
 from weighbridge.study.scenario import Scenario
+from weighbridge.study.traffic import types_with_tokens
+from weighbridge.study.typed_requests import TypedRequests, typed_requests
 from weighbridge.units import InputError
 from weighbridge.usage.results import Profile
 
@@ -31,9 +34,8 @@ def open_profile(
 ) -> tuple[Profile, str]:
     """Profile of a ledger by the scenario's settings, and the ledger's digest."""
     from weighbridge.usage.profile import ProfileOptions, profile  # noqa: PLC0415  # DuckDB, Ibis
-    from weighbridge.usage.store import open_ledger  # noqa: PLC0415
 
-    ledger = open_ledger(Path(usage)) if isinstance(usage, str | Path) else usage
+    ledger = opened(usage)
     _check_prices(scenario, ledger, book)
     by = ("tenant", *(name for name in scenario.query_type_by if name != "tenant"))
     options = ProfileOptions(
@@ -45,6 +47,23 @@ def open_profile(
     )
     sources = tuple(sorted({manifest.source for manifest in ledger.manifests}))
     return replace(profile(ledger, options), sources=sources), ledger.digest
+
+
+def opened(usage: Ledger | Path | str) -> Ledger:
+    """The ledger itself, or the one in that folder."""
+    from weighbridge.usage.store import open_ledger  # noqa: PLC0415
+
+    return open_ledger(Path(usage)) if isinstance(usage, str | Path) else usage
+
+
+def requests_reader(
+    scenario: Scenario, usage: Ledger | Path | str | None, profile: Profile | None
+) -> Callable[[], TypedRequests] | None:
+    """How to read the requests behind a profile, should fleets be simulated on them."""
+    if usage is None or profile is None:
+        return None
+    types = types_with_tokens(profile)
+    return lambda: typed_requests(opened(usage), types, scenario.query_type_by)
 
 
 def _check_prices(scenario: Scenario, ledger: Ledger, book: PriceBook) -> None:

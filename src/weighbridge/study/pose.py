@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from weighbridge.catalog.facts import Catalog
 from weighbridge.catalog.prices import PriceBook
+from weighbridge.economics.capacity_curve import CapacityCurve
 from weighbridge.economics.distributions import Fixed
 from weighbridge.economics.fleet import Sizing
 from weighbridge.economics.options import Commitment, Option, Settings
@@ -14,7 +15,8 @@ from weighbridge.economics.risk import Problem
 from weighbridge.economics.workload import Workload
 from weighbridge.planning.assignment import Split, best_split
 from weighbridge.study.beliefs import Finding, gather, upkeep_basis
-from weighbridge.study.hardware import Hardware, choose_hardware
+from weighbridge.study.capacity_model import Log
+from weighbridge.study.hardware import NO_LOG, Hardware, choose_hardware
 from weighbridge.study.result import AssumptionUsed
 from weighbridge.study.scenario import Scenario
 from weighbridge.study.traffic import Traffic, from_profile, from_scenario
@@ -41,23 +43,29 @@ class Posed:
     used: tuple[AssumptionUsed, ...]
 
 
-def pose(scenario: Scenario, profile: Profile | None, facts: Facts, where: str) -> Posed:
+def pose(
+    scenario: Scenario, profile: Profile | None, facts: Facts, where: str, log: Log = NO_LOG
+) -> Posed:
     """Join scenario, log and catalog into a problem; contradictions raise."""
     if profile is not None:
         traffic = from_profile(profile, scenario, where)
     else:
         traffic = from_scenario(scenario, facts.book, facts.as_of, where)
-    hardware = choose_hardware(scenario, facts.catalog, traffic, where)
+    hardware = choose_hardware(scenario, facts.catalog, traffic, where, log)
     layers = (hardware.findings, traffic.findings, _compliance(traffic))
     beliefs, used = gather(scenario, where, *layers)
     settings = Settings(
         horizon_months=scenario.horizon_months,
-        sizing=Sizing(scenario.whole_replicas, scenario.utilization_frac),
+        sizing=Sizing(scenario.whole_replicas, scenario.utilization_frac, _curve(hardware)),
         upkeep_basis=upkeep_basis(scenario),
         commitment=_commitment(scenario, facts.catalog, _models(scenario, profile), where),
     )
     problem = Problem(traffic.workload, beliefs, settings, (Option("api", "api", ()),))
     return Posed(_with_options(problem, scenario, hardware), traffic, hardware, used)
+
+
+def _curve(hardware: Hardware) -> CapacityCurve | None:
+    return None if hardware.simulation is None else hardware.simulation.choice.fleet.curve
 
 
 def _models(scenario: Scenario, profile: Profile | None) -> set[str]:

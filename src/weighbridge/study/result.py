@@ -63,6 +63,9 @@ class Fleet:
     throughput_basis: str  # where tokens per second per replica came from
 
 
+CapacityBasis = Literal["stated", "calibrated", "measured", "exported", "roofline", "benchmarks"]
+
+
 @dataclass(frozen=True, slots=True)
 class LatencyReached:
     """One latency target, and what the simulated fleet came to at today's peak [s]."""
@@ -90,7 +93,7 @@ class Capacity:
 
     option_id: str  # whose fleet the figures of today are of
     deployment: str
-    basis: Literal["stated", "calibrated", "measured", "exported", "roofline", "benchmarks"]
+    basis: CapacityBasis
     why: tuple[str, ...]
     slo: str  # the targets that were simulated; empty where a rate was stated instead
     slo_origin: str

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from weighbridge.economics.breakeven import Axis
+from weighbridge.study.capacity_model import Log
 from weighbridge.study.entries import known_assumption
-from weighbridge.study.measured import open_facts, open_profile
+from weighbridge.study.measured import open_facts, open_profile, requests_reader
 from weighbridge.study.pose import pose
 from weighbridge.study.result import Surface
 from weighbridge.study.scenario import Scenario
@@ -95,7 +96,8 @@ def sweep(scenario: Scenario, plan: Sweep, usage: Path | str | None = None) -> S
                 f"covers {days:.1f} days: no month",
                 "sweep over a week of log or more",
             )
-    posed = pose(scenario, profile, facts, plan.where)
+    log = Log(requests_reader(scenario, usage, profile))
+    posed = pose(scenario, profile, facts, plan.where, log)
     if len(posed.problem.options) < 2:
         raise InputError(plan.where, "options", "leaves only the API", "add an alternative")
     return surface_of(posed.problem, x, y, plan.n_draws, np.random.default_rng(plan.seed))

@@ -84,7 +84,7 @@ def from_profile(profile: Profile, scenario: Scenario, where: str) -> Traffic:
             "import a log of answered requests",
         )
     scale = HOURS_PER_MONTH / (profile.span.span_days * HOURS_PER_DAY)
-    types = [t for t in profile.query_types if t.tokens.total_tokens > 0]
+    types = types_with_tokens(profile)
     labels = _unique_labels(types)
     demands = _demands(types, scenario, where)
     standings = {
@@ -98,6 +98,11 @@ def from_profile(profile: Profile, scenario: Scenario, where: str) -> Traffic:
         )
     )
     return Traffic(workload, standings, _log_findings(profile), _notes(profile))
+
+
+def types_with_tokens(profile: Profile) -> list[QueryTypeProfile]:
+    """Query types of a study, in its order: those that used any tokens."""
+    return [t for t in profile.query_types if t.tokens.total_tokens > 0]
 
 
 def _unique_labels(types: list[QueryTypeProfile]) -> list[str]:
