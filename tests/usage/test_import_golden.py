@@ -27,6 +27,11 @@ CASES = {
     "azure-llm-2023.csv": ("azure-llm-2023", ImportOptions()),
     "mooncake.jsonl": ("mooncake", ImportOptions(start="2026-01-05T00:00:00+01:00")),
     "table.csv": ("csv", TABLE),
+    "openai-usage.json": ("openai-usage", ImportOptions()),
+    "anthropic-usage.json": ("anthropic-usage", ImportOptions(tokens_per_request=1500)),
+    "openrouter.csv": ("openrouter", ImportOptions()),
+    "helicone.jsonl": ("helicone", ImportOptions()),
+    "helicone.csv": ("helicone", ImportOptions()),
 }
 
 
@@ -62,11 +67,18 @@ def test_rows_are_stored_as_the_golden_file_says(name: str, tmp_path: Path) -> N
         "unpriced_models": manifest.unpriced_models,
         "rows_failed": manifest.rows_failed,
         "rows_from_cache": manifest.rows_from_cache,
+        "time_resolution_s": manifest.time_resolution_s,
     }
     golden = GOLDEN / f"{name}.expected.json"
     if os.environ.get("REGOLD"):
         golden.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     assert told == json.loads(golden.read_text(encoding="utf-8"))
+
+
+def test_a_query_result_gives_the_same_rows_as_the_export_of_its_rows(tmp_path: Path) -> None:
+    expected = json.loads((GOLDEN / "helicone.jsonl.expected.json").read_text(encoding="utf-8"))
+    imported(tmp_path / "l", "helicone", GOLDEN / "helicone.json")
+    assert stored_rows(tmp_path / "l") == expected["rows"]
 
 
 @pytest.mark.parametrize("name", ["litellm.json", "litellm.csv"])
