@@ -78,9 +78,9 @@ def work(
 ) -> Work:
     """Seconds of one replica that each request takes when the replica is full.
 
-    A prompt token costs `mixed_s[T] / T` at the full budget T, and its attention; an answer's
-    token costs `decode_s[B] / B` at the largest batch B or, where that is less, as much as a prompt
-    token that it is computed beside, and its context. Ranks work side by side.
+    An answer's token costs `decode_s[B] / B` at the largest batch B, and its context; a prompt
+    token what it adds to an iteration, `(mixed_s[T] - mixed_s[1]) / (T - 1)` at the full budget T,
+    and its attention. Ranks work side by side.
 
     Parameters
     ----------
@@ -96,12 +96,12 @@ def work(
     answer = requests.output_tokens.astype(np.float64)
     n_batch = _batch(requests, step_time, limits, slo)
     budget = len(step_time.mixed_s) - 1
-    per_prompt_token_s = step_time.mixed_s[budget] / budget
+    mixed = step_time.mixed_s
+    per_prompt_token_s = float(mixed[budget] - mixed[1]) / max(budget - 1, 1)
     pairs = fresh * (prompt - fresh) + fresh * (fresh + 1) / 2
     prefill_s = fresh * per_prompt_token_s + pairs * step_time.attention_s_per_pair
     contexts = answer * prompt + answer * (answer + 1) / 2
-    per_answer_token_s = min(decode_s_at(step_time, n_batch) / n_batch, per_prompt_token_s)
-    decode_s = answer * per_answer_token_s
+    decode_s = answer * decode_s_at(step_time, n_batch) / n_batch
     decode_s = decode_s + contexts * step_time.kv_s_per_token
     return Work(prefill_s / limits.n_ranks, decode_s / limits.n_ranks, n_batch)
 

@@ -76,7 +76,8 @@ class CapacityTable:
 
         Along demand the replicas are interpolated linearly between the rows and rounded up, which
         is exact at the rows and never too few by more than the simulation's own grain. Along the
-        error their logarithm is: -1.645, 0 and 1.645 are low, mid and high. Above the last row
+        error their logarithm is: -1.645, 0 and 1.645 are low, mid and high, and scores beyond go on
+        at the mean ratio of the columns. Above the last row
         every further multiple takes as many replicas as the last row's did (`is_extrapolated`).
 
         Parameters
@@ -118,9 +119,12 @@ class CapacityTable:
             self._along_demand(n, demand)
             for n in (self.n_replicas_low, self.n_replicas_mid, self.n_replicas_high)
         )
+        inside = np.clip(score / BOUND_SCORE, -1.0, 1.0)
+        beyond = score / BOUND_SCORE - inside
+        bound = np.where(score < 0, low, high)
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(score < 0, mid / low, high / mid)
-        worth = mid * np.where(mid > 0, ratio, 1.0) ** (score / BOUND_SCORE)
+            worth = np.where(mid > 0, mid * (bound / mid) ** np.abs(inside), 0.0)
+        worth = worth * np.where(score < 0, self._width(0), self._width(1)) ** beyond
         whole = np.maximum(np.ceil(worth * (1 - _WHOLE)), 1.0)
         return np.asarray(np.where(demand > 0, whole, 0.0))
 
@@ -144,6 +148,14 @@ class CapacityTable:
         """
         demand = np.asarray(demand_ratio, np.float64)
         return np.asarray(np.interp(demand, self.demand_ratio, self.utilization_frac))
+
+    def _width(self, side: int) -> float:
+        """Ratio of neighbouring columns, the same for all demands so that rows stay in order."""
+        lower, upper = (
+            (self.n_replicas_low, self.n_replicas_mid),
+            (self.n_replicas_mid, self.n_replicas_high),
+        )[side]
+        return float(np.exp(np.mean(np.log(upper / lower))))
 
     def _along_demand(self, n_replicas: Floats, demand_ratio: Floats) -> Floats:
         """Replicas' worth of each demand, straight to 0 below the first row."""

@@ -1,0 +1,82 @@
+"""Headroom, spares and error: each only ever adds, and each is what simulation says."""
+
+import dataclasses
+
+import pytest
+
+from weighbridge.capacity.fleet import FleetPlan, Loss
+from weighbridge.capacity.frontier import frontier
+from weighbridge.capacity.safety import one_lost, safety
+from weighbridge.capacity.simulation import simulate
+from weighbridge.capacity.sizing import needed_replicas
+from weighbridge.capacity.stretch import inside, multiplied
+
+
+@pytest.fixture(scope="module")
+def sized(made):
+    case = made.case(made.requests(1500, 25.0), certain=False)
+    needed, sought = needed_replicas(case)
+    return case, sought, needed.n_replicas
+
+
+def test_from_needed_to_kept_nothing_shrinks(sized) -> None:
+    safe = safety(*sized)
+    counts = [safe.needed.n_mid, safe.n_headroom_replicas, safe.n_fleet_replicas]
+    assert counts == sorted(counts)
+    assert safe.n_fleet_replicas > safe.n_headroom_replicas
+    assert safe.needed.n_low <= safe.needed.n_mid <= safe.needed.n_high
+
+
+def test_the_fleet_meets_the_slo_with_a_fifth_more_users_and_one_replica_lost(sized) -> None:
+    case, sought, n_needed = sized
+    safe = safety(case, sought, n_needed)
+    requests = multiplied(sought.load.requests, 1.2)
+    first, last = requests.arrival_s[0], requests.arrival_s[-1]
+    lost = (first + (last - first) / 4, first + 3 * (last - first) / 4)
+    plan = FleetPlan(safe.n_fleet_replicas, losses=(Loss(0, *lost),))
+    outcome = simulate(requests, case.band.mid, case.limits, plan)
+    assert case.slo.is_met(outcome, inside(requests, *lost))
+
+
+def test_a_loss_without_a_spare_is_worse_than_none(sized) -> None:
+    case, sought, n_needed = sized
+    lost = one_lost(case, sought.load, n_needed)
+    whole = sought.try_out(n_needed)
+    assert lost.during.reached_s[0] > whole.reached_s[0]
+    assert not lost.during.slo_met
+
+
+def test_without_headroom_and_spare_the_fleet_is_what_is_needed(made) -> None:
+    case = made.case(made.requests(1500, 25.0), headroom_frac=0.0, n_spare_replicas=0)
+    needed, sought = needed_replicas(case)
+    safe = safety(case, sought, needed.n_replicas)
+    assert safe.n_headroom_replicas == safe.n_fleet_replicas == needed.n_replicas
+    assert safe.needed.n_low == safe.needed.n_high == needed.n_replicas
+
+
+def test_a_single_replica_without_spare_says_that_its_loss_stops_everything(made) -> None:
+    case = made.case(made.requests(200, 1.0), headroom_frac=0.0, n_spare_replicas=0)
+    needed, sought = needed_replicas(case)
+    safe = safety(case, sought, needed.n_replicas)
+    assert safe.n_fleet_replicas == 1
+    assert safe.unspared is None
+    assert safe.spared.lost_s == 0.0
+
+
+def test_more_spares_keep_more_replicas(sized) -> None:
+    case, sought, n_needed = sized
+    kept = [
+        safety(dataclasses.replace(case, n_spare_replicas=n), sought, n_needed).n_fleet_replicas
+        for n in (0, 1, 2)
+    ]
+    assert kept[0] < kept[1] < kept[2]
+
+
+def test_the_frontier_holds_its_fleet_and_ends_where_the_target_breaks(sized) -> None:
+    case, sought, n_needed = sized
+    points = frontier(case, sought, n_needed)
+    assert {point.peak.n_replicas for point in points} == {n_needed}
+    rates = [point.tokens_per_s for point in points]
+    assert rates == sorted(rates)
+    assert all(point.peak.slo_met for point in points if point.load_ratio <= 1.0)
+    assert not points[-1].peak.slo_met
