@@ -108,7 +108,7 @@ def _candidate(
         why = f"no on-demand offer of {deployment.gpu.name} is known: give --usd-per-gpu-hour"
         return _out(setup, "unpriced", why)
     try:
-        limits = engine_limits(deployment)
+        limits = engine_limits(deployment, others=world.catalog.gpus.values())
         speed = speed_of(deployment, limits, Load(requests, question.slo), world.fit, world.points)
     except InputError as fault:
         return _out(setup, "misfit", f"{fault.problem} ({fault.mend})")
