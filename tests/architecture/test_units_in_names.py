@@ -30,6 +30,7 @@ WITHOUT_UNIT = {
     **dict.fromkeys(("gap", "span", "positions", "centres", "step", "level"), _ANY),
     **dict.fromkeys(("u", "z"), "point of the unit cube, or its normal score"),
     **dict.fromkeys(("weights", "probabilities", "correlations"), "pure numbers"),
+    **dict.fromkeys(("x_start", "best", "members", "fits"), "points of logarithms of many units"),
     **dict.fromkeys(("factor", "factors"), "what another quantity is multiplied by"),
     **dict.fromkeys(("scale", "profile"), "only their product has a unit, and it is cash_usd"),
     "hourly": "requests or tokens by hour of week, as its caption says",

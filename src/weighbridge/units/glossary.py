@@ -45,6 +45,7 @@ SUFFIXES: dict[str, str] = {
     "_requests_per_min": "requests per minute",
     "_s": "seconds",
     "_s_per_token": "seconds per token",
+    "_s_per_request": "seconds per request",
     "_s_per_pair": "seconds per pair of query and key",
     "_ms": "milliseconds",
     "_hours": "hours",
