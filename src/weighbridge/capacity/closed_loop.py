@@ -10,8 +10,21 @@ import numpy as np
 from weighbridge.capacity.configuration import Configured
 from weighbridge.capacity.deployment import Deployment
 from weighbridge.capacity.efficiency import Efficiency, efficiency_of
-from weighbridge.capacity.intervals import conditions_of, interval_of, why
+from weighbridge.capacity.intervals import (
+    conditions_of,
+    interval_of,
+    measured_interval_of,
+    why,
+)
 from weighbridge.capacity.memory_fit import engine_limits
+from weighbridge.capacity.nearby import (
+    COVARIANCES,
+    LEAST_EXPLAINED_FRAC,
+    NOTHING_NEAR,
+    Correction,
+    correction,
+    nearest,
+)
 from weighbridge.capacity.prediction import ClosedLoop, Prediction
 from weighbridge.capacity.roofline import cache_s_per_token, decode_s, mixed_s, pair_s
 from weighbridge.capacity.shape import Shape, shape_of
@@ -175,18 +188,73 @@ def predict(
         Where the model does not fit.
     """
     limits = limits or engine_limits(deployment)
-    state = steady_state(
-        shape_of(deployment), efficiency_of(deployment, fit), loop_of(load, limits)
-    )
-    ttft_s, tpot_s = float(state.ttft_s), float(state.tpot_s)
+    plain = _plain(deployment, load, fit, limits)
+    near = {name: _nearby(name, (deployment, load), fit, points) for name in ("ttft", "tpot")}
     conditions = conditions_of(deployment, load, held_frac(load, limits), fit)
-    rate = load.n_concurrent * load.output_tokens / (ttft_s + load.output_tokens * tpot_s)
+    is_measured = min(one.explained_frac for one in near.values()) >= LEAST_EXPLAINED_FRAC
+    if not is_measured:
+        rate = _rate(load, *plain.values())
+        bounds = {name: interval_of(name, value, conditions, fit) for name, value in plain.items()}
+        bounds["throughput"] = interval_of("throughput", rate, conditions, fit)
+        said = (_rests_on(fit), *why(conditions))
+    else:
+        bounds = {
+            name: measured_interval_of(name, value, near[name], fit)
+            for name, value in plain.items()
+        }
+        rate = _rate(load, bounds["ttft"].mid, bounds["tpot"].mid)
+        bounds["throughput"] = measured_interval_of("throughput", rate, near["tpot"], fit)
+        said = (_rests_on(fit), _corrected_by(len(points), near["tpot"]))
     return Prediction(
-        ttft_s=interval_of("ttft", ttft_s, conditions, fit),
-        tpot_s=interval_of("tpot", tpot_s, conditions, fit),
-        output_tokens_per_s=interval_of("throughput", rate, conditions, fit),
-        basis="roofline",
-        why=(_rests_on(fit), *why(conditions)),
+        ttft_s=bounds["ttft"],
+        tpot_s=bounds["tpot"],
+        output_tokens_per_s=bounds["throughput"],
+        basis="measured" if is_measured else "roofline",
+        why=said,
+    )
+
+
+def _plain(
+    deployment: Deployment, load: ClosedLoop, fit: ServingFit, limits: EngineLimits
+) -> dict[str, float]:
+    """Times to first token and per output token from data sheets and fit [s]."""
+    efficiency = efficiency_of(deployment, fit)
+    state = steady_state(shape_of(deployment), efficiency, loop_of(load, limits))
+    return {"ttft": float(state.ttft_s), "tpot": float(state.tpot_s)}
+
+
+def _rate(load: ClosedLoop, ttft_s: float, tpot_s: float) -> float:
+    """Output tokens a second of the replica, by Little's law."""
+    life_s = ttft_s + (load.output_tokens - 1.0) * tpot_s
+    return load.n_concurrent * load.output_tokens / life_s
+
+
+def _nearby(
+    name: str,
+    wanted: tuple[Deployment, ClosedLoop],
+    fit: ServingFit,
+    points: Sequence[Configured],
+) -> Correction:
+    """What the errors of the same prediction at measurements nearby say of this one."""
+    covariance = COVARIANCES[name]
+    measured, errors = [], []
+    for one in nearest(wanted, [p for p in points if not p.is_static_batch], covariance):
+        seen = one.point.ttft_s if name == "ttft" else one.point.tpot_s
+        if seen is not None:
+            limits = engine_limits(one.deployment)
+            predicted = _plain(one.deployment, one.load, fit, limits)[name]
+            measured.append(one)
+            errors.append(np.log(seen / predicted))
+    if not measured:
+        return NOTHING_NEAR
+    return correction(wanted, measured, np.array(errors), covariance)
+
+
+def _corrected_by(n_points: int, near: Correction) -> str:
+    same = f", {near.n_same_setup} of them of this configuration" if near.n_same_setup else ""
+    return (
+        f"corrected by {n_points:,} measurements{same}: they explain "
+        f"{near.explained_frac:.0%} of what the fit leaves open"
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from weighbridge.capacity.deployment import Deployment
 from weighbridge.capacity.observed import ServingPoint
 from weighbridge.capacity.prediction import ClosedLoop
+from weighbridge.capacity.shape import shape_of
 from weighbridge.catalog.canonical import (
     canonical_engine,
     canonical_gpu,
@@ -84,7 +86,47 @@ def configured(point: ServingPoint, catalog: Catalog) -> Configured | str:
         kv_precision=cache_precision(model, precision, engine),
         engine=_EAGER_VLLM if "(2023)" in point.engine else engine,
     )
-    return Configured(point, deployment, load, "static batch" in point.note)
+    found = Configured(point, deployment, load, "static batch" in point.note)
+    if is_beyond_peak(found):
+        return "prompts computed faster than the GPUs can: cached, or other machines"
+    return found
+
+
+def distinct(measured: Iterable[Configured]) -> tuple[Configured, ...]:
+    """Measurements without those that stand there again under another id.
+
+    The silicon samples repeat runs from file to file; equal configuration, load and latencies are
+    one measurement.
+
+    Parameters
+    ----------
+    measured : iterable of Configured
+    """
+    found: dict[tuple[object, ...], Configured] = {}
+    for one in measured:
+        point, to = one.point, one.deployment
+        size = (to.n_tensor_parallel, to.n_data_parallel, to.expert_parallel)
+        key = (one.group, *size, to.precision, to.engine, one.load, point.ttft_s, point.tpot_s)
+        found.setdefault(key, one)
+    return tuple(found.values())
+
+
+def is_beyond_peak(one: Configured) -> bool:
+    """Whether prompts were computed faster than the GPUs' dense rate allows.
+
+    Then they were cached, or more GPUs served them than the row says.
+
+    Parameters
+    ----------
+    one : Configured
+    """
+    if one.point.ttft_s is None or one.point.tpot_s is None:
+        return False
+    shape = shape_of(one.deployment)
+    life_s = one.point.ttft_s + (one.load.output_tokens - 1.0) * one.point.tpot_s
+    prompts_per_s = one.load.n_concurrent / life_s / one.deployment.n_data_parallel
+    flop = one.load.input_tokens * (shape.flop_per_token + shape.expert_flop_per_token)
+    return prompts_per_s * flop > shape.peak_tflops * 1e12
 
 
 def cache_precision(model: Model, precision: Precision, engine: str) -> Precision:

@@ -8,6 +8,7 @@ import numpy as np
 
 from weighbridge.capacity.deployment import Deployment
 from weighbridge.capacity.efficiency import kind_of, levels_of
+from weighbridge.capacity.nearby import Correction
 from weighbridge.capacity.prediction import ClosedLoop, Interval
 from weighbridge.catalog.serving_fit import ServingFit
 
@@ -33,6 +34,10 @@ ASSUMED_DIFFICULTY: Mapping[str, float] = {
     "new_generation": 0.35,
     "new_engine": 0.35,
 }
+
+
+# Standard deviation after kriging for which the ratios of "measured" spreads are given.
+UNIT_SD_RATIO = 0.05
 
 
 def conditions_of(
@@ -83,6 +88,26 @@ def interval_of(
     spread = fit.spreads[f"{metric}:roofline"]
     wider = difficulty(metric, conditions, fit.difficulties)
     return Interval(value * spread.low_ratio**wider, value, value * spread.high_ratio**wider)
+
+
+def measured_interval_of(metric: str, value: float, near: Correction, fit: ServingFit) -> Interval:
+    """Interval of 90 % about a prediction that measurements nearby corrected.
+
+    Bounds are `mid * ratio**(sd / typical sd)`: the ratios hold 90 % of measurements that were
+    left out among their neighbours, in units of the standard deviation that kriging left.
+
+    Parameters
+    ----------
+    metric : {"ttft", "tpot", "throughput"}
+    value : float
+        Before correction; of throughput, after it.
+    near : Correction
+    fit : ServingFit
+    """
+    spread = fit.spreads[f"{metric}:measured"]
+    mid = value if metric == "throughput" else value * float(np.exp(near.log_ratio))
+    wider = near.sd_ratio / UNIT_SD_RATIO
+    return Interval(mid * spread.low_ratio**wider, mid, mid * spread.high_ratio**wider)
 
 
 def difficulty(

@@ -1,0 +1,174 @@
+"""Measurements near a configuration, and what their errors say of its own: kriging."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weighbridge.capacity.configuration import Configured
+from weighbridge.capacity.deployment import Deployment
+from weighbridge.capacity.efficiency import architecture_of, generation_of
+from weighbridge.capacity.prediction import ClosedLoop
+from weighbridge.capacity.traffic import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Covariance:
+    """How errors (natural logarithms of measured over predicted) go together.
+
+    Attributes
+    ----------
+    setup_sd_ratio : float
+        Of what all loads of one configuration share.
+    load_sd_ratio : float
+        Of what changes with the load.
+    noise_sd_ratio : float
+        Between repeats of one measurement.
+    n_concurrent_ratio, length_ratio : float
+        Distance, in natural logarithms of concurrency and of token lengths, over which errors
+        become unlike.
+    """
+
+    setup_sd_ratio: float
+    load_sd_ratio: float
+    noise_sd_ratio: float
+    n_concurrent_ratio: float
+    length_ratio: float
+
+
+# Found by leaving out one concurrency at a time inside the configurations of the published
+# measurements (`benchmarks/fit_serving.py`); a time to first token varies more between repeats.
+COVARIANCES = {
+    "tpot": Covariance(0.30, 0.12, 0.02, 1.8, 1.5),
+    "ttft": Covariance(0.45, 0.25, 0.08, 1.8, 1.5),
+}
+# Share of the shared error that one difference between configurations leaves in common, as
+# exponents: another architecture leaves little, twice the GPUs most of it.
+_APART = {"architecture": 2.0, "generation": 1.0, "gpu": 0.4, "engine": 1.0, "precision": 0.7}
+_APART_PER_DOUBLING = 0.35
+_APART_SPREAD = 0.3
+# Below this share of the variance explained, measurements say too little to be called a basis.
+LEAST_EXPLAINED_FRAC = 0.5
+N_NEAREST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What measurements nearby add to a prediction.
+
+    Attributes
+    ----------
+    log_ratio : float
+        Expected natural logarithm of measured over predicted.
+    sd_ratio : float
+        Its standard deviation that remains.
+    explained_frac : float
+        Share of the variance that the measurements explain.
+    n_same_setup : int
+        Measurements of the very configuration among them.
+    """
+
+    log_ratio: float
+    sd_ratio: float
+    explained_frac: float
+    n_same_setup: int
+
+
+NOTHING_NEAR = Correction(0.0, float("inf"), 0.0, 0)
+
+
+def nearest(
+    wanted: tuple[Deployment, ClosedLoop], measured: Sequence[Configured], covariance: Covariance
+) -> tuple[Configured, ...]:
+    """The measurements that have most in common with what is wanted, at most `N_NEAREST`.
+
+    Parameters
+    ----------
+    wanted : (Deployment, ClosedLoop)
+    measured : sequence of Configured
+    covariance : Covariance
+    """
+    if not measured:
+        return ()
+    places = [(one.deployment, one.load) for one in measured]
+    common = _covariances([wanted], places, covariance)[0]
+    order = np.argsort(-common, kind="stable")[:N_NEAREST]
+    return tuple(measured[i] for i in order)
+
+
+def correction(
+    wanted: tuple[Deployment, ClosedLoop],
+    nearby: Sequence[Configured],
+    log_ratios: Floats,
+    covariance: Covariance,
+) -> Correction:
+    """Expected error of a prediction from the errors of the same predictor nearby.
+
+    Simple kriging about 0 [Cressie, Statistics for Spatial Data, 3.2]: covariance
+    `s**2 * c + l**2 * c * exp(-d**2 / 2)` of configurations with c in common and loads d apart.
+
+    Parameters
+    ----------
+    wanted : (Deployment, ClosedLoop)
+    nearby : sequence of Configured
+    log_ratios : float array of shape (len(nearby),)
+        Natural logarithms of measured over predicted.
+    covariance : Covariance
+
+    Returns
+    -------
+    Correction
+    """
+    places = [(one.deployment, one.load) for one in nearby]
+    among = _covariances(places, places, covariance)
+    among[np.diag_indices_from(among)] += covariance.noise_sd_ratio**2
+    to = _covariances([wanted], places, covariance)[0]
+    total = covariance.setup_sd_ratio**2 + covariance.load_sd_ratio**2
+    solved = np.linalg.solve(among, np.column_stack([log_ratios, to]))
+    left = max(total - float(to @ solved[:, 1]), 0.0)
+    return Correction(
+        log_ratio=float(to @ solved[:, 0]),
+        sd_ratio=float(np.sqrt(left + covariance.noise_sd_ratio**2)),
+        explained_frac=1.0 - left / total,
+        n_same_setup=sum(_apart(wanted[0], one.deployment) == 0.0 for one in nearby),
+    )
+
+
+def _covariances(
+    rows: Sequence[tuple[Deployment, ClosedLoop]],
+    columns: Sequence[tuple[Deployment, ClosedLoop]],
+    covariance: Covariance,
+) -> Floats:
+    common = np.exp([[-_apart(a, b) for b, _ in columns] for a, _ in rows])
+    at, to = _places(rows, covariance), _places(columns, covariance)
+    squared = ((at[:, None, :] - to[None, :, :]) ** 2).sum(axis=2)
+    load = covariance.load_sd_ratio**2 * np.exp(-0.5 * squared)
+    return np.asarray(common * (covariance.setup_sd_ratio**2 + load))
+
+
+def _places(places: Sequence[tuple[Deployment, ClosedLoop]], covariance: Covariance) -> Floats:
+    """Loads as points whose distance is in lengths of the covariance."""
+    scales = np.array(
+        [covariance.n_concurrent_ratio, covariance.length_ratio, covariance.length_ratio]
+    )
+    loads = [
+        (load.n_concurrent / deployment.n_data_parallel, load.input_tokens, load.output_tokens)
+        for deployment, load in places
+    ]
+    return np.asarray(np.log(loads) / scales)
+
+
+def _apart(a: Deployment, b: Deployment) -> float:
+    differences = {
+        "architecture": architecture_of(a.model) != architecture_of(b.model),
+        "generation": generation_of(a.gpu) != generation_of(b.gpu),
+        "gpu": a.gpu.id != b.gpu.id,
+        "engine": a.engine != b.engine,
+        "precision": a.precision != b.precision,
+    }
+    apart = sum(_APART[name] for name, is_so in differences.items() if is_so)
+    apart += _APART_PER_DOUBLING * abs(np.log2(a.n_gpus / b.n_gpus))
+    spread = a.expert_parallel != b.expert_parallel or a.n_data_parallel != b.n_data_parallel
+    return float(apart + _APART_SPREAD * spread)
