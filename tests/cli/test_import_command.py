@@ -87,3 +87,59 @@ def test_an_unknown_source_lists_those_that_exist(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", [["litellm", "--into", "x"], ["litellm", "a.jsonl"]])
 def test_a_missing_argument_is_a_usage_error(missing: list[str]) -> None:
     assert run(*missing).exit_code == 2
+
+
+GOLDENS = {
+    "litellm.jsonl": "litellm",
+    "litellm.json": "litellm",
+    "litellm.csv": "litellm",
+    "azure-llm-2023.csv": "azure-llm-2023",
+    "mooncake.jsonl": "mooncake",
+    "openai-usage.json": "openai-usage",
+    "anthropic-usage.json": "anthropic-usage",
+    "openrouter.csv": "openrouter",
+    "helicone.jsonl": "helicone",
+    "helicone.json": "helicone",
+    "helicone.csv": "helicone",
+    "../bills/openai-costs.json": "openai-costs",
+    "../bills/anthropic-costs.json": "anthropic-costs",
+    "../bills/focus.csv": "focus",
+    "../bills/bill-csv.csv": "bill-csv",
+}
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_detect_names_every_golden_file_and_the_command_that_reads_it(name: str) -> None:
+    done = run("--detect", GOLDEN / name)
+    assert done.exit_code == 0, done.exception
+    head, *rest = done.stdout.splitlines()
+    assert head == f"{GOLDEN / name}: {GOLDENS[name]}"
+    reads = "reconcile --bill" if "bills" in name else f"import {GOLDENS[name]}"
+    assert rest[-1].startswith(f"  next: weighbridge {reads} {GOLDEN / name}")
+
+
+def test_what_detect_says_to_run_next_reads_the_file(tmp_path: Path) -> None:
+    for name in GOLDENS:
+        if "bills" not in name:
+            next_line = run("--detect", GOLDEN / name).stdout.splitlines()[-1]
+            words = next_line.removeprefix("  next: weighbridge import ").split()
+            done = run(*words[:-1], tmp_path / name)
+            assert done.exit_code == 0, (name, done.exception)
+
+
+def test_detect_says_why_not_and_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("TIMESTAMP,ContextTokens,Answer\n")
+    done = run("--detect", tmp_path / "log.csv")
+    assert isinstance(done.exception, InputError)
+    assert "Nearest is azure-llm-2023 (Azure LLM inference trace 2023 (CSV)): lacks Gen" in str(
+        done.exception
+    )
+    assert "weighbridge import csv FILE" in str(done.exception)
+
+
+def test_a_quoted_pattern_names_several_files(tmp_path: Path) -> None:
+    for name in ("litellm.csv", "litellm.jsonl"):
+        (tmp_path / name).write_bytes((GOLDEN / name).read_bytes())
+    done = run("litellm", tmp_path / "litellm.*", "--into", tmp_path / "l")
+    assert done.exit_code == 0, done.output
+    assert "all 2 files" in done.stdout

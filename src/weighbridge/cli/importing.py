@@ -12,15 +12,15 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from weighbridge.usage.importing import ImportReport, OnProgress
+    from weighbridge.usage.importing import ImportOptions, ImportReport, OnProgress
 
 WIDTH = 100
 
 
 @click.command("import")
-@click.argument("source")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--into", required=True, type=click.Path(path_type=Path), help="Ledger directory.")
+@click.argument("named", nargs=-1, required=True, metavar="SOURCE FILE...")
+@click.option("--into", type=click.Path(path_type=Path), help="Ledger directory.")
+@click.option("--detect", is_flag=True, help="Only say what the files are, and what reads them.")
 @click.option("--timezone", metavar="ZONE", help="Zone of instants that carry none.")
 @click.option(
     "--map", "maps", multiple=True, metavar="FIELD=COLUMN", help="Which column holds a field."
@@ -37,13 +37,36 @@ WIDTH = 100
     "--prices", type=click.Path(path_type=Path, dir_okay=False), help="Your own dated prices."
 )
 @click.option("--start", metavar="INSTANT", help="When a log of relative times begins.")
-def import_(source: str, files: tuple[str, ...], into: Path, **options: object) -> None:
+@click.option(
+    "--tokens-per-request",
+    type=int,
+    metavar="N",
+    help="Tokens of a mean request, for a report that counts tokens and no requests.",
+)
+@click.option(
+    "--most-rows",
+    type=int,
+    metavar="N",
+    help="Requests that a report by bucket of time may become. Default: 20 million.",
+)
+def import_(
+    named: tuple[str, ...],
+    into: Path | None,
+    detect: bool,
+    maps: tuple[str, ...],
+    constants: tuple[str, ...],
+    map_file: Path | None,
+    **options: object,
+) -> None:
     """Read logs of other tools into a ledger.
 
-    SOURCE is litellm, table, csv, jsonl, parquet, azure-llm-2023 or mooncake. A FILE may be
-    gzip or zstd packed, a directory, or - for standard input. Prompts and answers are not stored.
+    SOURCE is litellm, openai-usage, anthropic-usage, openrouter, helicone, azure-llm-2023,
+    mooncake, or table, csv, jsonl or parquet with --map; `--detect FILE` names it. A FILE may be
+    gzip or zstd packed, a directory, a quoted pattern, or - for standard input. Prompts and
+    answers are not stored.
 
     \b
+    weighbridge import --detect export.json
     weighbridge import litellm spend.jsonl.gz --into usage
     weighbridge import csv log.csv --into usage --timezone UTC \\
         --map started_at=time --map model=model --map input_tokens=prompt \\
@@ -52,31 +75,41 @@ def import_(source: str, files: tuple[str, ...], into: Path, **options: object) 
     Exits 2, having written nothing, where a file is unusable; 3 where over 1 % of the rows of a
     file were rejected (the others are stored).
     """
+    if detect:
+        _detect(named, into)
+        return
+    if len(named) < 2:
+        raise click.UsageError("Missing argument 'FILE...': name a SOURCE, then files.")
+    if into is None:
+        raise click.UsageError("Missing option '--into'.")
+    from weighbridge.usage.importing import ImportOptions
+    from weighbridge.usage.sources.table import read_column_map
+
+    column_map = read_column_map(map_file, maps, constants)
+    _import(named[0], named[1:], into, ImportOptions(column_map, **options))  # type: ignore[arg-type]
+
+
+def _detect(named: tuple[str, ...], into: Path | None) -> None:
+    import tempfile
+
+    from weighbridge.cli.importing_detect import print_kinds
+
+    if into is not None:
+        raise click.UsageError("--detect writes nothing: leave --into out.")
+    with tempfile.TemporaryDirectory() as scratch:
+        print_kinds(named, Path(scratch))
+
+
+def _import(source: str, files: tuple[str, ...], into: Path, options: ImportOptions) -> None:
     import datetime as dt
 
     from rich.console import Console
 
-    from weighbridge.usage.importing import (
-        ImportOptions,
-        ImportRequest,
-        import_logs,
-    )
-    from weighbridge.usage.sources.table import read_column_map
+    from weighbridge.usage.importing import ImportRequest, import_logs
 
-    column_map = read_column_map(
-        options["map_file"],  # type: ignore[arg-type]
-        options["maps"],  # type: ignore[arg-type]
-        options["constants"],  # type: ignore[arg-type]
-    )
-    told = ImportOptions(
-        column_map,
-        timezone=options["timezone"],  # type: ignore[arg-type]
-        start=options["start"],  # type: ignore[arg-type]
-        prices=options["prices"],  # type: ignore[arg-type]
-    )
     with _progress(Console(stderr=True)) as on_progress:
         report = import_logs(
-            ImportRequest(source, files, into, told),
+            ImportRequest(source, files, into, options),
             now=dt.datetime.now(dt.UTC),
             on_progress=on_progress,
         )

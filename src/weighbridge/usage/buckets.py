@@ -1,8 +1,9 @@
 """Reports by bucket of time, as requests: tokens shared out whole, evenly over the bucket.
 
 A row of such a report gives the tokens of `n` requests between two instants and nothing of any one
-of them. It becomes `n` requests of the mean size, `start + (k + 1/2) / n` of the way through the
-bucket: sums stay exact, integers all the way, and everything about a single request is a mean.
+of them. It becomes `n` requests of the mean size, the first at the bucket's start and the last at
+its end, so that the log covers what the report does; a single one stands in the middle. Sums stay
+exact, integers all the way, and everything about a single request is a mean.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class Spread:
         for name in _TOKENS:
             made[name] = _shared_out(columns[name], n, rows, nth)
         start, width = columns["started_at"], ended_us - columns["started_at"]
-        made["started_at"] = start[rows] + (2 * nth + 1) * width[rows] // (2 * n[rows])
+        gaps = np.maximum(n - 1, 1)[rows]
+        inside = np.where(n[rows] == 1, width[rows] // 2, nth * (width[rows] - 1) // gaps)
+        made["started_at"] = start[rows] + inside
         keys = [one.key for one in self.slices]
         ids = [f"{keys[row]}-{k}" for row, k in zip(rows.tolist(), nth.tolist(), strict=True)]
         made["request_id"] = pa.array(ids, pa.string())

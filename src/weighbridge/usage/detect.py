@@ -107,6 +107,8 @@ def detect(file: LogFile) -> Detected:
 
 def _match(kind: Kind, names: frozenset[str]) -> Match:
     required = kind.signature.required
+    if kind.may_be_under:
+        names = names | {name.removeprefix(f"{kind.may_be_under}.") for name in names}
     return Match(
         kind,
         found=tuple(name for name in required if name in names),

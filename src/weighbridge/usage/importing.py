@@ -411,7 +411,7 @@ def _cannot_tell(source: Source, one: _FileRead, resolution_s: float | None) -> 
     told = list(source.cannot_tell.values())
     if resolution_s is not None:
         told.append(
-            f"time: known to the {resolution_words(resolution_s)}; requests are spread evenly "
+            f"time: known to within {resolution_words(resolution_s)}; requests are spread evenly "
             "within it, each of the mean size"
         )
     if one.reading.has_more:

@@ -22,6 +22,7 @@ class Kind:
     formats: tuple[Format, ...]
     signature: Signature
     command: str
+    may_be_under: str = ""  # a key of a wrapping document, which such a file may have or not
 
 
 # Read elsewhere, or not at all: named so that nobody maps their columns as if they were a log.
@@ -51,6 +52,7 @@ def _log_kinds() -> tuple[Kind, ...]:
             source.formats,
             source.signature,
             " ".join(["weighbridge import", source.name, "FILE", *source.options, "--into usage"]),
+            source.envelope.rows if source.envelope and not source.envelope.inner else "",
         )
         for source in SOURCES.values()
         if source.signature is not None

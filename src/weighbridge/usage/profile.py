@@ -27,6 +27,7 @@ from weighbridge.usage.analyses.query_types import (
     overall_lengths,
     type_profiles,
 )
+from weighbridge.usage.analyses.resolution import coarsened
 from weighbridge.usage.analyses.spend import NOTHING, Use, group_rows, share, use_of
 from weighbridge.usage.analyses.withholding import Evidence, withheld
 from weighbridge.usage.results import (
@@ -112,7 +113,9 @@ def profile(
         raise _no_requests()
     with Engine(ledger.parquet_files, chosen.limits) as engine:
         notes = _assume(engine, chosen, price, on_step)
-        return _Run(engine, chosen, on_step).profile((*ledger.cannot_tell, *notes))
+        found = _Run(engine, chosen, on_step).profile((*ledger.cannot_tell, *notes))
+    resolution_s = getattr(ledger, "time_resolution_s", None)  # only an imported log has one
+    return found if resolution_s is None else coarsened(found, resolution_s)
 
 
 def _no_requests() -> InputError:

@@ -187,3 +187,4 @@ class Profile:
     cannot_tell: tuple[str, ...] = field(default=())  # what the sources do not record
     n_self_hosted: int = 0  # requests served by fleets of one's own, which have no price each
     sources: tuple[str, ...] = ()  # where the records came from: "gateway", or importers' names
+    time_resolution_s: float | None = None  # of sums that stand for requests; None: every instant

@@ -18,6 +18,11 @@ _PROPERTIES = "request_properties"
 _ANSWERED = {str(code): "ok" for code in range(200, 300)}
 _FAILED = {str(code): "error" for code in range(300, 600)}
 _UNBORN = "00000000-0000-0000-0000-000000000000"  # of a row that no cache answered
+# Helicone writes providers in capitals.
+_PROVIDERS = (
+    *("anthropic", "aws", "azure", "cohere", "deepseek", "fireworks", "google", "groq"),
+    *("mistral", "openai", "openrouter", "perplexity", "together", "x-ai"),
+)
 
 HELICONE = Source(
     name="helicone",
@@ -74,7 +79,7 @@ HELICONE = Source(
             "-3": "interrupted",
             "-4": "error",
         },
-        "provider": {"openai": "openai", "anthropic": "anthropic", "google": "google"},
+        "provider": {name: name for name in _PROVIDERS},
         "answered_from_cache": {_UNBORN: None, "": None, "*": "yes"},
     },
     signature=Signature(
