@@ -48,6 +48,10 @@ COMMANDS: Mapping[str, Entry] = {
         "weighbridge.cli.size:size",
         "Say how many GPUs the traffic needs, and what tokens cost.",
     ),
+    "calibrate": Entry(
+        "weighbridge.cli.calibrate:calibrate",
+        "Profile an endpoint from runs measured on it.",
+    ),
     "sweep": Entry(
         "weighbridge.cli.sweep:sweep",
         "Trace the break-even surface over two inputs.",

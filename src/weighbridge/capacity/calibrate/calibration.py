@@ -219,7 +219,7 @@ def _fitted(  # noqa: PLR0913, PLR0917
 ) -> tuple[Floats, int]:
     x_start = _x_of(start)
     misfit = Misfit(evidence, limits, x_start, progress.one if progress else None)
-    return search(misfit, effort, rng, x_start).best, misfit.n_evaluations
+    return search(misfit, effort, rng, x_start), misfit.n_evaluations
 
 
 def _profile(  # noqa: PLR0913, PLR0917

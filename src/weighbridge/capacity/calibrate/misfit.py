@@ -20,7 +20,9 @@ WORST = 1.0  # logarithm beyond which a miss is a miss: outliers pull no further
 _MOST_BLOCKS, _LEAST_IN_BLOCK = 40, 8
 _FINEST = 0.002  # mean miss below which nothing is gained: timers and iterations are no finer
 _LEAST_S = 1e-9
-_PULL = 2e-3  # of the starting point, for a parameter off by a factor of e
+# Of the starting point, for a parameter off by a factor of e; no more than twice that far, so that
+# what the start holds for nothing may still be something.
+_PULL = 0.02
 
 
 class Misfit:
@@ -113,7 +115,10 @@ class Misfit:
         -------
         float
         """
-        return 0.0 if self._x_start is None else _PULL * float(((x - self._x_start) ** 2).sum())
+        if self._x_start is None:
+            return 0.0
+        off = np.minimum(np.abs(x - self._x_start), 2.0)
+        return _PULL * float((off**2).sum())
 
 
 def simulated_s(evidence: Evidence, step_time: StepTime, limits: EngineLimits) -> dict[str, Floats]:

@@ -48,24 +48,8 @@ class Effort:
         return self.n_starts + self.n_members * (self.n_generations + 1) + self.n_polish
 
 
-THOROUGH = Effort(400, 60, 80, 1200, 24, 250)
+THOROUGH = Effort(400, 60, 80, 1200, 24, 420)
 PLAIN = Effort(60, 0, 0, 160, 6, 25)  # where nothing is compiled
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Where a search ended.
-
-    Attributes
-    ----------
-    best : float64 array of shape (9,)
-        Logarithms of the parameters of least misfit.
-    members : float64 array of shape (n, 9)
-        Other good points.
-    """
-
-    best: Floats
-    members: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +67,7 @@ def search(
     effort: Effort,
     rng: np.random.Generator,
     x_start: Floats | None = None,
-) -> Found:
+) -> Floats:
     """The point of least misfit that was found.
 
     Parameters
@@ -96,7 +80,8 @@ def search(
 
     Returns
     -------
-    Found
+    float64 array of shape (9,)
+        Logarithms of the parameters.
     """
     starts = list(_starts(misfit.evidence, effort.n_starts, rng))
     if x_start is not None:
@@ -104,10 +89,30 @@ def search(
     tried = np.array(starts)
     found = np.array([misfit(x) for x in tried])
     order = np.argsort(found, kind="stable")
-    best, members = tried[order[0]], tried[order[: max(len(order) // 10, 1)]]
+    best = tried[order[0]]
     if effort.n_generations:
-        best, members = _evolved(misfit, tried[order[: effort.n_members]], effort, rng)
-    return Found(polished(misfit, best, effort.n_polish), members)
+        best = _evolved(misfit, tried[order[: effort.n_members]], effort, rng)
+    return polished(misfit, best, effort.n_polish)
+
+
+def searched_afresh(misfit: Misfit, n_evaluations: int, rng: np.random.Generator) -> Floats:
+    """A shorter search that knows nothing of another: the best of drawn starts, and its simplex.
+
+    Parameters
+    ----------
+    misfit : Misfit
+    n_evaluations : int
+        A sixth of them for the starts.
+    rng : numpy Generator
+
+    Returns
+    -------
+    float64 array of shape (9,)
+    """
+    n_starts = max(n_evaluations // 6, 2)
+    starts = _starts(misfit.evidence, n_starts, rng)
+    best = min(starts, key=misfit)
+    return polished(misfit, best, n_evaluations - n_starts)
 
 
 def _starts(evidence: Sequence[Evidence], n: int, rng: np.random.Generator) -> list[Floats]:
@@ -157,9 +162,7 @@ def _drawn(typical: _Typical, rng: np.random.Generator) -> Floats:
     return logs_of(drawn)
 
 
-def _evolved(
-    misfit: Misfit, members: Floats, effort: Effort, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
+def _evolved(misfit: Misfit, members: Floats, effort: Effort, rng: np.random.Generator) -> Floats:
     from scipy.optimize import differential_evolution  # noqa: PLC0415  (slow to import)
 
     found = differential_evolution(
@@ -174,7 +177,7 @@ def _evolved(
         polish=False,
         rng=rng,
     )
-    return np.asarray(found.x, dtype=np.float64), np.asarray(found.population)
+    return np.asarray(found.x, dtype=np.float64)
 
 
 def polished(misfit: Misfit, x: Floats, n_evaluations: int) -> Floats:

@@ -1,0 +1,220 @@
+"""Calibration of an endpoint: files and what a person told, to a profile; and profiles on disk."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from weighbridge.capacity.calibrate import (
+    EndpointProfile,
+    calibrate,
+    profile_as_dict,
+    profile_from_dict,
+)
+from weighbridge.capacity.deployment import Deployment
+from weighbridge.capacity.memory_fit import EngineMemory, engine_limits
+from weighbridge.capacity.roofline import step_time
+from weighbridge.capacity.step_time import EngineLimits, StepTime
+from weighbridge.catalog.canonical import canonical_gpu, canonical_model, canonical_precision
+from weighbridge.catalog.facts import load_catalog
+from weighbridge.catalog.serving_fit import load_serving_fit
+from weighbridge.units import CatalogError, InputError
+from weighbridge.usage.bench.detect import read_runs
+from weighbridge.usage.bench.gateway_ledger import observe_ledger
+from weighbridge.usage.observed import EngineSettings, ObservedRun
+from weighbridge.usage.store import open_ledger
+
+_VLLM = re.compile(r"vllm (\d+)\.(\d+)")
+_ASYNC_SINCE = (0, 14)  # release from which vLLM schedules asynchronously by default
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a person says of the endpoint; it goes before what files say."""
+
+    settings: EngineSettings
+    precision: str = "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that a calibration needs."""
+
+    runs: tuple[ObservedRun, ...]
+    settings: EngineSettings
+    limits: EngineLimits
+    start: StepTime | None
+    notes: tuple[str, ...]
+
+
+def observe(paths: Sequence[Path], ledger: Path | None, target: str | None) -> list[ObservedRun]:
+    """Runs of all files, and of one target of a ledger."""
+    runs = [run for path in paths for run in read_runs(path)]
+    if ledger is not None:
+        if target is None:
+            raise InputError(
+                "--target", "", "is missing", "name the target of the ledger to calibrate"
+            )
+        runs.append(observe_ledger(open_ledger(ledger), target))
+    if not runs:
+        raise InputError(
+            "calibrate", "", "is given nothing to read", "name result files, or --ledger"
+        )
+    return runs
+
+
+def prepare(runs: Sequence[ObservedRun], told: Told) -> Prepared:
+    """Settings, limits and a place to start from, with what had to be assumed."""
+    settings = _settings(runs, told.settings)
+    notes: list[str] = []
+    deployment = _deployment(settings, told, notes)
+    limits = _limits(settings, runs, deployment, notes)
+    start = None
+    if deployment is not None:
+        start = step_time(deployment, limits, load_serving_fit())
+        notes.append(
+            f"what the runs leave open follows the prediction for {deployment.model.id} on "
+            f"{deployment.gpu.id}, {deployment.precision}"
+        )
+    return Prepared(tuple(runs), settings, limits, start, tuple(notes))
+
+
+def calibrate_prepared(
+    prepared: Prepared,
+    made_on: date,
+    seed: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> EndpointProfile:
+    """The profile of an endpoint."""
+    return calibrate(
+        prepared.runs,
+        prepared.start,
+        prepared.limits,
+        np.random.default_rng(seed),
+        made_on=made_on,
+        settings=prepared.settings,
+        notes=prepared.notes,
+        on_progress=on_progress,
+    )
+
+
+def profile_text(profile: EndpointProfile) -> str:
+    """A profile as the text of its file."""
+    return json.dumps(profile_as_dict(profile), indent=1, ensure_ascii=False) + "\n"
+
+
+def load_endpoint_profile(path: Path) -> EndpointProfile:
+    """A profile that `weighbridge calibrate` wrote."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            str(path), "", f"cannot be read ({error.strerror})", "name a profile"
+        ) from None
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        raise InputError(
+            str(path), "", "is not JSON", "give a file that `weighbridge calibrate -o` wrote"
+        ) from None
+    return profile_from_dict(data, str(path))
+
+
+def _settings(runs: Sequence[ObservedRun], told: EngineSettings) -> EngineSettings:
+    """What was told, else what the files say, which must not contradict each other."""
+    found: dict[str, Any] = {}
+    for field in fields(EngineSettings):
+        own = getattr(told, field.name)
+        said = {getattr(run.settings, field.name) for run in runs} - {None}
+        if own is None and len(said) > 1:
+            listed = ", ".join(sorted(map(str, said)))
+            raise InputError(
+                ", ".join(run.name for run in runs),
+                field.name,
+                f"differs among the runs: {listed}",
+                "calibrate one endpoint at a time, or state which it is",
+            )
+        found[field.name] = own if own is not None else next(iter(said), None)
+    return EngineSettings(**found)
+
+
+def _deployment(settings: EngineSettings, told: Told, notes: list[str]) -> Deployment | None:
+    """The catalog's idea of the endpoint; None where it does not know what the files name."""
+    if settings.model is None or settings.gpu is None:
+        notes.append("no start from a prediction: model and GPU are not both known")
+        return None
+    catalog = load_catalog()
+    try:
+        model = catalog.model(canonical_model(settings.model, catalog))
+        gpu = catalog.gpu(canonical_gpu(settings.gpu, catalog))
+    except (CatalogError, InputError) as error:
+        if told.settings.model is not None or told.settings.gpu is not None:
+            raise  # a person's own word can be mended
+        notes.append(f"no start from a prediction: {str(error).splitlines()[0]}")
+        return None
+    return Deployment(
+        model=model,
+        gpu=gpu,
+        n_tensor_parallel=settings.n_tensor_parallel or 1,
+        precision=canonical_precision(told.precision),
+        n_data_parallel=settings.n_data_parallel or 1,
+        expert_parallel=bool(settings.expert_parallel),
+    )
+
+
+def _limits(
+    settings: EngineSettings,
+    runs: Sequence[ObservedRun],
+    deployment: Deployment | None,
+    notes: list[str],
+) -> EngineLimits:
+    n_block = settings.n_block_tokens or 16
+    base = EngineLimits(
+        kv_tokens=_kv_tokens(settings, runs, deployment, n_block, notes),
+        n_block_tokens=n_block,
+        n_ranks=settings.n_data_parallel or 1,
+        async_scheduling=_is_async(settings, notes),
+    )
+    for name in ("n_max_requests", "n_max_batched_tokens"):
+        value = getattr(settings, name)
+        if value is None:
+            notes.append(f"{name} is not told: taken as {getattr(base, name)}")
+        else:
+            base = replace(base, **{name: value})
+    if settings.prefix_caching is not None:
+        base = replace(base, prefix_caching=settings.prefix_caching)
+    return base
+
+
+def _kv_tokens(
+    settings: EngineSettings,
+    runs: Sequence[ObservedRun],
+    deployment: Deployment | None,
+    n_block: int,
+    notes: list[str],
+) -> int:
+    if settings.kv_tokens is not None:
+        return settings.kv_tokens // n_block * n_block
+    if deployment is not None:
+        memory = EngineMemory(n_block_tokens=n_block)
+        kv_tokens = engine_limits(deployment, memory).kv_tokens
+        notes.append(f"the cache's size is not told: {kv_tokens} tokens by the model's memory")
+        return kv_tokens
+    n_tokens = max(int((r.requests.input_tokens + r.requests.output_tokens).sum()) for r in runs)
+    notes.append("the cache's size is not told: taken as never full; state it with --kv-tokens")
+    return (n_tokens // n_block + 1 + max(run.requests.n_requests for run in runs)) * n_block
+
+
+def _is_async(settings: EngineSettings, notes: list[str]) -> bool:
+    if settings.async_scheduling is not None:
+        return settings.async_scheduling
+    version = _VLLM.match(settings.engine or "")
+    found = version is not None and (int(version[1]), int(version[2])) >= _ASYNC_SINCE
+    if version is None:
+        notes.append("asynchronous scheduling is not told: taken as off")
+    return found
