@@ -39,7 +39,7 @@ def coarsened(profile: Profile, resolution_s: float) -> Profile:
         output_length=_mean_of(profile.output_length),
         volume_relative_sd_frac=None if finer else profile.volume_relative_sd_frac,
         caps=() if finer else profile.caps,
-        withheld=(*(w for w in profile.withheld if w.conclusion not in replaced), *mine),
+        withheld=(*mine, *(w for w in profile.withheld if w.conclusion not in replaced)),
         time_resolution_s=resolution_s,
     )
 
@@ -56,6 +56,8 @@ def _withheld(profile: Profile, resolution_s: float) -> Iterator[Withheld]:
     length = resolution_words(resolution_s)
     seen = f"the log tells sums of {length}, not requests"
     needs = "a log with one row per request"
+    shared = f"{seen}: they were shared out evenly"
+    yield Withheld("when within a bucket, and how large, a request was", shared, needs)
     for window_s, name in WINDOW_NAMES.items():
         if window_s < resolution_s:
             yield Withheld(f"peak-to-mean at {name}", seen, needs)
