@@ -1,0 +1,204 @@
+"""The shape of a prompt: which template it may be made from, told by keyed hashes alone.
+
+A prompt gets a name of three parts, `~SSSSSSSSSSSS.HHHHHH.TTTTTT`: its fingerprint
+(`ledger.fingerprint`, the system prompt where there is one), how the user's text begins, and how
+it ends. Prompts of one template share a part or more, never in general all three. Which of them
+belong together is found afterwards, from sketches: short lists of keyed hashes of masked
+sentences, of runs of three words where a text begins and ends, of how its lines begin, and of the
+keys and tags in it. A sketch is kept once for a name, and for few names that begin alike.
+
+All is hashed with the installation's key. Whoever holds the key can confirm guessed sentences and
+runs of three words, and see which stand together; nothing else can be read out of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import NamedTuple
+
+from weighbridge.ledger.fingerprint import Fingerprinter, masked_words
+
+SEGMENT_BYTES = 4
+SYSTEM_CHARS = 13  # of a name: "~" and the fingerprint
+HEAD_CHARS = 20  # of a name: that, and how the user's text begins
+NAME_CHARS = 27
+
+_HEAD_OF_USER_CHARS = 160
+_TAIL_OF_USER_CHARS = 80
+_HEAD_WORDS = 12
+_TAIL_WORDS = 6
+_READ_CHARS = 8192
+_BEGINNING_CHARS, _BEGINNING_WORDS = 1200, 40
+_ENDING_CHARS, _ENDING_WORDS = 400, 24
+_MOST_LINES, _LINE_CHARS = 40, 80
+_MOST_SENTENCES = 48
+_MOST_KEYS = 32
+_RUN = 3  # words: long enough to tell, short enough to fit between two filled-in names
+
+_HEAD_ENDS = re.compile(r"[:\n\"“«`<]")
+_SENTENCE_ENDS = re.compile(r"\n+|(?<=[.!?。！？])\s*")  # noqa: RUF001 - Chinese and Japanese ones
+_KEYS = re.compile(r'"([A-Za-z_][\w -]{0,40})"\s*:|</?([A-Za-z_][\w-]{0,40})')
+_UNSPACED = "\u2e7f"
+
+
+class Sketch(NamedTuple):
+    """Segments that stand for a part of a name: four bytes each, keyed, in order."""
+
+    fingerprint: str  # 13 characters: of the system prompt; 27: of the user's text
+    segments: bytes
+
+
+class PromptShaper:
+    """Names prompts by their shape, and sketches them.
+
+    >>> shaper = PromptShaper(bytes(32))
+    >>> first = shaper.name("You translate.", "Into French: the house")
+    >>> second = shaper.name("You translate.", "Into French: the garden")
+    >>> first[:20] == second[:20], first == second
+    (True, False)
+    """
+
+    __slots__ = ("_fingerprinter", "_key", "key_id")
+
+    def __init__(self, key: bytes) -> None:
+        self._fingerprinter = Fingerprinter(key)
+        self._key = key
+        self.key_id = blake2b(b"", digest_size=4, key=key, person=b"id").hexdigest()
+
+    def __repr__(self) -> str:
+        return f"PromptShaper({self.key_id})"  # never the key
+
+    def name(self, system_text: str, user_text: str) -> str:
+        """What stands as the template of a prompt that nobody named; "" where there is no text."""
+        first = self._fingerprinter.template(system_text, user_text)
+        user = user_text.strip()
+        if not first or not user:
+            return first
+        return (
+            f"{first}.{self._short(head_words(user), b'h')}.{self._short(tail_words(user), b'e')}"
+        )
+
+    def sketches(self, name: str, system_text: str, user_text: str) -> tuple[Sketch, ...]:
+        """What to keep of a prompt beside its name: of its system text, and of the user's."""
+        made = []
+        if system_text and not system_text.isspace():
+            made.append(Sketch(name[:SYSTEM_CHARS], self.segments(system_text, b"s")))
+        if len(name) == NAME_CHARS:
+            made.append(Sketch(name, self.segments(user_text, b"u")))
+        return tuple(made)
+
+    def segments(self, text: str, part: bytes) -> bytes:
+        """Keyed hashes of what a text is made of."""
+        told = dict.fromkeys(told_of(text[:_READ_CHARS]))
+        if len(text) > _READ_CHARS:
+            told |= dict.fromkeys(_runs(text[-_ENDING_CHARS:], _ENDING_WORDS, last=True))
+        key = self._key
+        return b"".join(
+            blake2b(
+                one.encode("utf-8", "surrogatepass"),
+                digest_size=SEGMENT_BYTES,
+                key=key,
+                person=part,
+            ).digest()
+            for one in told
+        )
+
+    def _short(self, words: Iterable[str], kind: bytes) -> str:
+        raw = " ".join(words).encode("utf-8", "surrogatepass")
+        return blake2b(raw, digest_size=3, key=self._key, person=kind).hexdigest()
+
+
+def head_words(user_text: str) -> list[str]:
+    """How a user's text begins, masked; of an object in JSON, its first keys."""
+    text = user_text[:_HEAD_OF_USER_CHARS]
+    if text[0] in "{[<":
+        found = [one or other for one, other in _KEYS.findall(text)]
+        if found:
+            return found
+    end = _HEAD_ENDS.search(text, 1)
+    return masked_words(text if end is None else text[: end.start()])[:_HEAD_WORDS]
+
+
+def tail_words(user_text: str) -> list[str]:
+    """How a user's text ends, masked."""
+    last = user_text[-_TAIL_OF_USER_CHARS:].rsplit("\n", 1)[-1]
+    return masked_words(last)[-_TAIL_WORDS:]
+
+
+def told_of(text: str) -> list[str]:
+    """What a sketch is made of, in words: sentences, runs of words, beginnings of lines, keys."""
+    parts = _SENTENCE_ENDS.split(text)
+    told = [" ".join(masked_words(part)) for part in parts[:_MOST_SENTENCES] if part]
+    told = ["." + one for one in told if one and one != "0"]
+    told += _runs(text[:_BEGINNING_CHARS], _BEGINNING_WORDS)
+    if len(text) > _BEGINNING_CHARS:
+        told += _runs(text[-_ENDING_CHARS:], _ENDING_WORDS, last=True)
+    lines = [line for line in text.split("\n") if line and not line.isspace()]
+    if len(lines) > 1:
+        beginnings = (masked_words(line[:_LINE_CHARS])[:_RUN] for line in lines[:_MOST_LINES])
+        told += ["^" + " ".join(words) for words in beginnings if words and words != ["0"]]
+    told += ["=" + (one or other) for one, other in _KEYS.findall(text)[:_MOST_KEYS]]
+    return told
+
+
+def _runs(text: str, most_words: int, *, last: bool = False) -> list[str]:
+    words = _single(masked_words(text))
+    words = words[-most_words:] if last else words[:most_words]
+    if len(words) < _RUN:
+        return [" ".join(words)] if words and words != ["0"] else []
+    return [" ".join(words[at : at + _RUN]) for at in range(len(words) - _RUN + 1)]
+
+
+def _single(words: list[str]) -> list[str]:
+    """Words, those of scripts without spaces taken apart."""
+    if all(word[0] <= _UNSPACED for word in words):
+        return words
+    return [one for word in words for one in (word if word[0] > _UNSPACED else (word,))]
+
+
+class SketchBudget:
+    """Which names get a sketch: few of those that begin alike, and so many in a while.
+
+    Free text makes a name of its own of almost every request. Enough of them are kept to see that
+    they belong together; the others then belong where all that begin like them do.
+    """
+
+    __slots__ = ("_alike", "_at_s", "_left", "_most", "_per_s", "_seen")
+
+    MOST_HEADS = 32  # sketches of names that share system prompt and beginning
+    MOST_SYSTEMS = 512  # of names that share the system prompt
+    MOST_SEEN = 65_536
+
+    def __init__(self, *, most: float = 4096.0, per_s: float = 2.0) -> None:
+        self._most, self._left, self._per_s = most, most, per_s
+        self._at_s = 0.0
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._alike: OrderedDict[str, int] = OrderedDict()
+
+    def takes(self, name: str, now_s: float) -> bool:
+        """Whether this name is to be sketched now; it is asked once for each request."""
+        if name in self._seen:
+            return False
+        head, system = name[:HEAD_CHARS], name[:SYSTEM_CHARS]
+        n_heads, n_systems = self._alike.get(head, 0), self._alike.get(system, 0)
+        if n_heads >= self.MOST_HEADS or n_systems >= self.MOST_SYSTEMS:
+            return False
+        self._left = min(self._most, self._left + (now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        self._seen[name] = None
+        self._alike[head] = n_heads + 1
+        self._alike[system] = n_systems + 1 if system != head else n_heads + 1
+        for kept in (self._seen, self._alike):
+            if len(kept) > self.MOST_SEEN:
+                kept.popitem(last=False)
+        return True
+
+    def takes_system(self, name: str) -> bool:
+        """Whether the sketch of the system prompt is new, asked after `takes` agreed."""
+        return self._alike.get(name[:SYSTEM_CHARS], 0) <= 1

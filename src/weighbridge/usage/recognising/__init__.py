@@ -1,0 +1,1 @@
+"""Recognising query types where clients name none: keyed hashes in, groups out."""

@@ -1,0 +1,76 @@
+"""For importers of logs that carry prompts: a name and sketches out, the text left behind.
+
+A source takes the quantity `prompt` (whatever the log holds: text, a list of messages, a request's
+body, each also as JSON in text); `usage.shape` hands its values to a `PromptHasher` and forgets
+them. The key is the one of the gateway: `WEIGHBRIDGE_FINGERPRINT_KEY` names its file. Without it
+prompts are not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from weighbridge.ledger.fingerprint import load_or_make_key
+from weighbridge.ledger.prompt_shape import PromptShaper, Sketch, SketchBudget
+from weighbridge.usage.recognising.prompts import prompt_texts
+
+KEY_VARIABLE = "WEIGHBRIDGE_FINGERPRINT_KEY"
+
+
+class HashedPrompt(NamedTuple):
+    """What is kept of a prompt: its template's name, and sketches where the name is new."""
+
+    template: str | None
+    sketches: tuple[Sketch, ...] = ()
+
+
+NOTHING = HashedPrompt(None)
+
+
+class PromptHasher:
+    """Names prompts as the gateway does; holds no text.
+
+    >>> hasher = PromptHasher(bytes(32))
+    >>> hashed = hasher.hash("You translate.", "Into French: the house")
+    >>> hashed.template == hasher.hash_prompt(
+    ...     [{"role": "system", "content": "You translate."},
+    ...      {"role": "user", "content": "Into French: the house"}]
+    ... ).template
+    True
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._shaper = PromptShaper(key)
+        self._budget = SketchBudget(most=65_536.0, per_s=0.0)  # a log is read in one go
+
+    def __repr__(self) -> str:
+        return f"PromptHasher({self.key_id})"
+
+    @property
+    def key_id(self) -> str:
+        """Which key it hashes with; says nothing about the key."""
+        return self._shaper.key_id
+
+    def hash(self, system_text: str, user_text: str) -> HashedPrompt:
+        """Name of a prompt, and what to keep so that it can be grouped."""
+        name = self._shaper.name(system_text, user_text)
+        if not name:
+            return NOTHING
+        if not self._budget.takes(name, 0.0):
+            return HashedPrompt(name)
+        sketches = self._shaper.sketches(name, system_text, user_text)
+        if not self._budget.takes_system(name):
+            sketches = tuple(one for one in sketches if one.fingerprint == name)
+        return HashedPrompt(name, sketches)
+
+    def hash_prompt(self, value: Any) -> HashedPrompt:
+        """The same of a value as logs hold it: text, messages, or a request's body."""
+        return self.hash(*prompt_texts(value))
+
+
+def hasher_named(environ: Mapping[str, str]) -> PromptHasher | None:
+    """The hasher with the installation's key; None where the environment names no key file."""
+    named = environ.get(KEY_VARIABLE)
+    return PromptHasher(load_or_make_key(Path(named))) if named else None
