@@ -17,6 +17,7 @@ QUANTITIES: Mapping[str, Kind] = {
     "tenant": "text",
     "feature": "text",
     "template": "text",
+    "prompt": "text",  # hashed where a key is named, and never stored: see usage.recognising
     "provider": "text",
     "model_requested": "text",
     "model": "text",
