@@ -29,8 +29,8 @@ def rhythm(made):
 @pytest.fixture(scope="module")
 def sized(rhythm):
     case = rhythm
-    needed, _ = needed_replicas(case)
-    n, _ = confirmed(case, needed.n_replicas)
+    needed, sought = needed_replicas(case)
+    n = confirmed(case, needed, sought).n_replicas
     assert n >= 3, "a fleet too small to follow anything"
     return case, n, needed.peak
 

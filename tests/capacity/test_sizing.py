@@ -122,16 +122,19 @@ def test_the_whole_stretch_may_ask_for_more_than_its_busiest_hour(made) -> None:
         np.full(4000, 20),
     )
     case = made.case(requests, "ttft_p95=600ms", window_s=3600.0)
-    n_peak = needed(case)
-    n_whole, week = confirmed(case, n_peak)
-    assert n_whole > n_peak
-    assert week.slo_met
+    peak, sought = needed_replicas(case)
+    decided = confirmed(case, peak, sought)
+    assert decided.n_replicas > peak.n_replicas
+    assert decided.whole.slo_met
+    assert decided.sought.load.from_s > 3600, "the hour of bursts decides, not that of most work"
+    assert not decided.too_few.slo_met
+    assert decided.sought.try_out(decided.n_replicas).slo_met
 
 
 def test_nothing_is_served_faster_than_at_full_load(made) -> None:
     case = made.case(made.requests(2000, 20.0))
     full = full_load_tokens_per_s(case)
-    _, week = confirmed(case, needed(case))
+    week = confirmed(case, *needed_replicas(case)).whole
     assert week.tokens / week.on_s <= full
     assert week.tokens / week.busy_s <= full * 1.02
 

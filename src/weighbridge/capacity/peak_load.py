@@ -74,10 +74,22 @@ def peak_load(requests: Requests, work_s: Floats, window_s: float = WINDOW_S) ->
         shorter_s = max((end - start) / 2, SHORTEST_WINDOW_S)
         start, end = busiest_window(arrival_s, np.where(window, work_s, 0.0), shorter_s)
         window = inside(requests, start, end)
-    kept = np.flatnonzero(inside(requests, start - LEAD_IN_S, end))
-    cut = picked(requests, kept, float(arrival_s[kept[0]]))
-    is_whole = bool(window.all())
-    return PeakLoad(cut, window[kept], start, end, is_whole)
+    return window_load(requests, start, end)
+
+
+def window_load(requests: Requests, from_s: float, to_s: float) -> PeakLoad:
+    """A window of a stretch with the ten minutes before it, which warm it up.
+
+    Parameters
+    ----------
+    requests : Requests
+    from_s, to_s : float
+        [s]
+    """
+    window = inside(requests, from_s, to_s)
+    kept = np.flatnonzero(inside(requests, from_s - LEAD_IN_S, to_s))
+    cut = picked(requests, kept, float(requests.arrival_s[kept[0]]))
+    return PeakLoad(cut, window[kept], from_s, to_s, bool(window.all()))
 
 
 def multiplied_load(

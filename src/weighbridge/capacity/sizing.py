@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,12 +13,14 @@ from weighbridge.capacity.alone import Alone, alone
 from weighbridge.capacity.binding import Binding, Pressure, binding
 from weighbridge.capacity.estimate import Work, n_fewest_replicas, work
 from weighbridge.capacity.fleet import FleetPlan
+from weighbridge.capacity.outcome import Outcome
 from weighbridge.capacity.peak_load import (
     N_MOST_REQUESTS,
     WINDOW_S,
     PeakLoad,
     multiplied_load,
     peak_load,
+    window_load,
 )
 from weighbridge.capacity.search import smallest
 from weighbridge.capacity.served import Served, served
@@ -259,32 +262,83 @@ def _never_enough(case: Case, sought: Sizer) -> Impossible:
     return Impossible(tried.reached_s, (f"even {why.text}",))
 
 
-def confirmed(case: Case, n_replicas: int) -> tuple[int, Served]:
-    """Raise the replicas until the whole stretch and its three busiest windows meet the SLO.
+@dataclass(frozen=True)
+class Decided:
+    """A size that the whole stretch confirms, and the window that decided it.
+
+    Attributes
+    ----------
+    n_replicas : int
+    sought : Sizer
+        Of the deciding window, which need not be the one of most work.
+    too_few : Served, optional
+        The largest fleet that was seen to fail, in that window; None where one replica is enough.
+    whole : Served
+        The whole stretch on `n_replicas`.
+    """
+
+    n_replicas: int
+    sought: Sizer
+    too_few: Served | None
+    whole: Served
+
+    @property
+    def binds(self) -> Binding:
+        """What the fleet that failed lacked."""
+        case = self.sought.case
+        n_short = self.too_few.n_replicas if self.too_few else 1
+        return binding(self.too_few, case.slo, self.sought.pressure(n_short))
+
+
+def confirmed(case: Case, needed: Needed, sought: Sizer) -> Decided:
+    """Hold the busiest window's size against the whole stretch and its three busiest windows.
+
+    Where another of them asks for more, that window decides and is searched instead.
 
     Parameters
     ----------
     case : Case
-    n_replicas : int
-        Enough for the busiest window.
-
-    Returns
-    -------
-    Replicas, and the whole stretch on them.
+    needed : Needed
+        Enough for the busiest window by work.
+    sought : Sizer
+        Of that window.
     """
-    arrival_s = case.requests.arrival_s
     work_s = work(case.requests, case.band.mid, case.limits, case.slo).total_s
-    windows = busiest_windows(arrival_s, work_s, case.window_s, N_CHECKED_WINDOWS)
-    step = 1
+    windows = busiest_windows(
+        case.requests.arrival_s, work_s, sought.load.window_s, N_CHECKED_WINDOWS
+    )
+    n, too_few = needed.n_replicas, needed.too_few
     while True:
-        plan = FleetPlan(n_replicas, case.routing)
+        plan = FleetPlan(n, case.routing)
         outcome = simulate(case.requests, case.band.mid, case.limits, plan)
-        met = case.slo.is_met(outcome) and all(
-            case.slo.is_met(outcome, inside(case.requests, *window)) for window in windows
+        missed = _missed(case, outcome, windows)
+        if missed is None or n >= case.requests.n_requests:
+            return Decided(n, sought, too_few, served(case.requests, outcome, case.slo))
+        judged = inside(case.requests, *missed)
+        too_few = served(case.requests, outcome, case.slo, judged)
+        load = window_load(case.requests, *missed)
+        sought = Sizer(
+            case, case.band.mid, load, work(load.requests, case.band.mid, case.limits, case.slo)
         )
-        if met or n_replicas >= case.requests.n_requests:
-            return n_replicas, served(case.requests, outcome, case.slo)
-        n_replicas, step = n_replicas + step, 2 * step
+        n = max(sought.needed(n + 1) or n + 1, n + 1)
+        if n > too_few.n_replicas + 1 and not sought.try_out(n - 1).slo_met:
+            too_few = sought.try_out(n - 1)
+
+
+def _missed(
+    case: Case, outcome: Outcome, windows: Sequence[tuple[float, float]]
+) -> tuple[float, float] | None:
+    """The window that misses the SLO furthest; the whole stretch's miss counts as the first's."""
+
+    def excess_ratio(window: tuple[float, float]) -> float:
+        reached = case.slo.reached_s(outcome, inside(case.requests, *window))
+        ratios = [r / t.limit_s for r, t in zip(reached, case.slo.targets, strict=True)]
+        return max((ratio for ratio in ratios if not math.isnan(ratio)), default=0.0)
+
+    worst = max(windows, key=excess_ratio)
+    if excess_ratio(worst) > 1 or not case.slo.is_met(outcome):
+        return worst
+    return None
 
 
 def full_load_tokens_per_s(case: Case) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 
 from weighbridge.capacity.sizing import (
     Case,
+    Decided,
     Impossible,
-    Needed,
     Sizer,
     confirmed,
     full_load_tokens_per_s,
@@ -59,9 +59,9 @@ def capacity_table(
 ) -> CapacityTable:
     """Replicas that meet the SLO at each multiple of the traffic, with the step time's error.
 
-    The busiest window decides, and the whole stretch confirms at demand 1; where that asks for
-    more than the window, every row is raised by the same ratio. Headroom and spares of the case
-    are left out: who reads the table adds them.
+    The busiest window decides, or another where the whole stretch asks for more at demand 1; what
+    it asks for beyond every window raises all rows by the same ratio. Headroom and spares of the
+    case are left out: who reads the table adds them.
 
     Parameters
     ----------
@@ -84,8 +84,9 @@ def capacity_table(
     needed, sought = needed_replicas(case)
     if isinstance(needed, Impossible):
         raise impossible_error(needed, "traffic")
-    n_whole, week = confirmed(case, needed.n_replicas)
-    rows = _Rows(case, sought, needed.n_replicas, n_whole / needed.n_replicas)
+    decided = confirmed(case, needed, sought)
+    week = decided.whole
+    rows = _rows_of(case, decided)
     mid = rows.along(grid, case.band.mid, progress, 0)
     low = rows.along(grid, case.band.low, progress, 1) if rows.has_error else mid
     high = rows.along(grid, case.band.high, progress, 2) if rows.has_error else mid
@@ -103,7 +104,7 @@ def capacity_table(
         mean_output_tokens_per_s=float(case.requests.output_tokens.sum()) / _span_s(case.requests),
         prefix_hit_frac=week.prefix_hit_frac,
         basis=case.band.mid.basis,
-        why=(*_why(case, sought, needed, n_whole), *rows.notes, *why),
+        why=(*_why(case, decided), *rows.notes, *why),
     )
 
 
@@ -169,14 +170,16 @@ def _span_s(requests: Requests) -> float:
     return max(requests.duration_s, 1.0)
 
 
-def _why(case: Case, sought: Sizer, needed: Needed, n_whole: int) -> tuple[str, ...]:
-    load = sought.load
+def _rows_of(case: Case, decided: Decided) -> _Rows:
+    n_window = decided.sought.needed(decided.n_replicas) or decided.n_replicas
+    return _Rows(case, decided.sought, n_window, decided.n_replicas / n_window)
+
+
+def _why(case: Case, decided: Decided) -> tuple[str, ...]:
+    load, n = decided.sought.load, decided.n_replicas
     span = duration_text(_span_s(case.requests))
-    told = [
+    return (
         f"simulated: {load.judged.sum():,} requests of the busiest {duration_text(load.window_s)} "
-        f"of {span}, held to {case.slo.text}; {needed.n_replicas} replicas at demand 1",
-        f"binding at demand 1: {needed.binds.words}; {needed.binds.text}",
-    ]
-    if n_whole > needed.n_replicas:
-        told.append(f"the whole stretch asked for {n_whole}: every row is raised by that ratio")
-    return tuple(told)
+        f"of {span}, held to {case.slo.text}; {n} replica{'s' if n > 1 else ''} at demand 1",
+        f"binding at demand 1: {decided.binds.words}; {decided.binds.text}",
+    )

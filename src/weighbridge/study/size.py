@@ -16,6 +16,7 @@ from weighbridge.catalog.prices import compile_prices
 from weighbridge.catalog.serving_fit import ServingFit, load_serving_fit
 from weighbridge.study.size_candidates import World, candidates
 from weighbridge.study.size_detail import ApiPrice, Terms, detail_of
+from weighbridge.study.size_measured import read_endpoint, read_points
 from weighbridge.study.size_question import SizeQuestion, checked
 from weighbridge.study.size_result import Answer, SizeProvenance, SizeStudy, TrafficFacts
 from weighbridge.study.size_search import Sought, mapped, searched
@@ -32,7 +33,12 @@ def size(question: SizeQuestion, catalog: Catalog | None = None) -> SizeStudy:
     traffic = read_traffic(question.traffic, question.seed)
     question.progress("reading traffic", 1.0)
     terms = _terms(question)
-    world = World(catalog, load_serving_fit())
+    world = World(
+        catalog,
+        load_serving_fit(),
+        read_points(question.measured, catalog, question.model),
+        read_endpoint(question.profile, question, catalog) if question.profile else None,
+    )
     tried, out = candidates(question, world, traffic.requests)
     found = searched(tried, question.n_threads, question.progress)
     able = [s for s in found if s.answer.status == "sized"]

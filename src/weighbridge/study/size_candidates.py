@@ -10,16 +10,18 @@ from weighbridge.capacity.configuration import Configured
 from weighbridge.capacity.deployment import Deployment
 from weighbridge.capacity.memory_fit import engine_limits
 from weighbridge.capacity.sizing import Case
+from weighbridge.capacity.step_time import EngineLimits
 from weighbridge.capacity.traffic import Requests
 from weighbridge.catalog.canonical import canonical_precision
 from weighbridge.catalog.facts import Catalog
 from weighbridge.catalog.rows import Gpu, Model, Precision
 from weighbridge.catalog.serving_fit import ServingFit
 from weighbridge.study.size_costs import price_of
+from weighbridge.study.size_measured import Endpoint, endpoint_speed
 from weighbridge.study.size_question import N_TENSOR_PARALLEL, PRECISIONS, SizeQuestion
 from weighbridge.study.size_result import Answer, Setup, Status
 from weighbridge.study.size_search import Candidate
-from weighbridge.study.size_speed import Load, speed_of
+from weighbridge.study.size_speed import Load, Speed, speed_of
 from weighbridge.units import InputError
 
 
@@ -30,6 +32,7 @@ class World:
     catalog: Catalog
     fit: ServingFit
     points: tuple[Configured, ...] = ()
+    endpoint: Endpoint | None = None
 
 
 def candidates(
@@ -38,6 +41,8 @@ def candidates(
     """Deployments to simulate, and those that are out before any simulation."""
     model = world.catalog.model(question.model)
     check_context(model, requests)
+    if world.endpoint is not None:
+        return [_calibrated(question, world, world.endpoint, requests)], []
     found: list[Candidate] = []
     out: list[Answer] = []
     for deployment in deployments(question, world.catalog, model):
@@ -112,16 +117,32 @@ def _candidate(
         speed = speed_of(deployment, limits, Load(requests, question.slo), world.fit, world.points)
     except InputError as fault:
         return _out(setup, "misfit", f"{fault.problem} ({fault.mend})")
-    case = Case(
+    return Candidate(setup, _case(question, requests, speed, limits), price, speed.rests_on)
+
+
+def _case(question: SizeQuestion, requests: Requests, speed: Speed, limits: EngineLimits) -> Case:
+    return Case(
         requests=requests,
         band=speed.band,
         limits=limits,
         slo=question.slo,
-        routing="sticky" if len(requests.session) or requests.prefix else "least_outstanding",
+        routing="sticky" if len(requests.session) else "least_outstanding",
         headroom_frac=question.headroom_frac,
         n_spare_replicas=question.n_spare_replicas,
     )
-    return Candidate(setup, case, price, speed.rests_on)
+
+
+def _calibrated(
+    question: SizeQuestion, world: World, endpoint: Endpoint, requests: Requests
+) -> Candidate:
+    """The one deployment that was measured."""
+    price = price_of(world.catalog, endpoint.setup.gpu, question.usd_per_gpu_hour)
+    if price is None:
+        problem = f"no on-demand offer of {endpoint.setup.gpu_name} is known"
+        raise InputError("size", endpoint.setup.gpu, problem, "give --usd-per-gpu-hour")
+    speed = endpoint_speed(endpoint, requests, str(question.profile))
+    case = _case(question, requests, speed, endpoint.profile.limits)
+    return Candidate(endpoint.setup, case, price, speed.rests_on)
 
 
 def _setup(deployment: Deployment) -> Setup:

@@ -133,6 +133,6 @@ def _spot_note(case: Case, taken: Spot) -> str:
         return ""
     hours = case.requests.duration_s / SECONDS_PER_HOUR
     return (
-        f"None fell into these {hours:.3g} hours: what they cost is read off the replicas that are "
-        "down at once."
+        f"No interruption fell into these {hours:.3g} hours: what they cost is read off the "
+        "replicas that are down at once."
     )

@@ -15,6 +15,7 @@ from weighbridge.capacity.simulation import simulate
 from weighbridge.capacity.sizing import (
     Case,
     Impossible,
+    Needed,
     Sizer,
     confirmed,
     full_load_tokens_per_s,
@@ -56,6 +57,7 @@ class Sought:
     candidate: Candidate
     answer: Answer
     sizer: Sizer
+    needed: Needed | None = None
 
 
 def searched(
@@ -149,7 +151,7 @@ def _peak(begun: Sought) -> Sought:
         alone_s=needed.alone.reached_s,
         peak=needed.peak,
     )
-    return Sought(candidate, answer, cut)
+    return Sought(candidate, answer, cut, needed)
 
 
 def _worth_it(peaks: Sequence[Sought]) -> tuple[list[Sought], list[Sought]]:
@@ -176,9 +178,9 @@ def _loser(found: Sought, best_usd: float) -> Sought:
 def _whole(found: Sought) -> Sought:
     """Confirm over the whole stretch, add headroom and spare, and price the fleet."""
     candidate, case = found.candidate, found.candidate.case
-    assert found.answer.n_peak_replicas is not None
-    n_needed, _ = confirmed(case, found.answer.n_peak_replicas)
-    safe = safety(case, found.sizer, n_needed)
+    assert found.needed is not None
+    decided = confirmed(case, found.needed, found.sizer)
+    safe = safety(case, decided.sought, decided.n_replicas)
     plan = FleetPlan(safe.n_fleet_replicas, case.routing)
     outcome = simulate(case.requests, case.band.mid, case.limits, plan)
     week = served(case.requests, outcome, case.slo)
@@ -187,13 +189,14 @@ def _whole(found: Sought) -> Sought:
     answer = replace(
         found.answer,
         status="sized",
-        n_peak_replicas=n_needed,
-        peak=found.sizer.try_out(n_needed),
+        n_peak_replicas=decided.n_replicas,
+        binds=decided.binds,
+        peak=decided.sought.try_out(decided.n_replicas),
         safety=safe,
         week=week,
         cost=cost,
     )
-    return replace(found, answer=answer)
+    return replace(found, answer=answer, sizer=decided.sought)
 
 
 def mapped(
