@@ -82,6 +82,7 @@ ARRIVAL = 0
 START = 1
 FIRST = 2
 LAST = 3
+DELIVERED = 3  # when it came to its replica, until it ends
 
 # Replica, integers
 REPLICA_WORDS = 12

@@ -16,7 +16,11 @@ from weighbridge.capacity.simulation.layout import (
     FRESH_NODE,
     HELD,
     INF,
+    ITERATION,
     KEPT,
+    LAST,
+    LATE_BLOCKS,
+    LATE_PLACES,
     LEAST_RECENT,
     MADE,
     MAP0,
@@ -54,12 +58,12 @@ from weighbridge.capacity.simulation.layout import (
     Words,
 )
 from weighbridge.capacity.simulation.pieces import (
-    begin_piece,
     finish_piece,
     n_iterations_until,
     set_length,
 )
 from weighbridge.capacity.simulation.routing import route
+from weighbridge.capacity.simulation.scheduling import decode_first
 from weighbridge.capacity.simulation.waiting import dequeue
 
 EMPTIED = (
@@ -81,19 +85,18 @@ EMPTIED = (
     N_STALE,
     FREE_NODE,
     BLOCKED,
+    LATE_PLACES,
+    LATE_BLOCKS,
 )
 
 
 def stop_replica(m: Words, f: Reals, r: int, at_s: float) -> list[int]:
     """Stop what a replica does at an instant; returns its unfinished requests by arrival."""
-    if m[r + PIECE] > 1 and m[r + PURE]:
-        n_whole = n_iterations_until(m, f, r, at_s) - 1
-        if n_whole > 0:
-            set_length(m, f, r, n_whole)
-            finish_piece(m, f, r)
-            begin_piece(m, f, r)
     x = m[r + REAL]
-    elapsed_s = at_s - f[x + TIME] if m[r + PIECE] > 0 else 0.0
+    at_work = m[r + PIECE] > 0
+    if m[r + PIECE] > 1 and m[r + PURE]:
+        end_whole_iterations(m, f, r, n_iterations_until(m, f, r, at_s) - 1)
+    elapsed_s = at_s - f[x + TIME] if at_work else 0.0
     f[x + BUSY] += elapsed_s
     unfinished = []
     for k in range(m[N_RANKS]):
@@ -106,6 +109,17 @@ def stop_replica(m: Words, f: Reals, r: int, at_s: float) -> list[int]:
     m[r + OUTSTANDING] = 0
     f[m[r + NEXT_AT]] = INF
     return sorted(unfinished)
+
+
+def end_whole_iterations(m: Words, f: Reals, r: int, n_whole: int) -> None:
+    """Of a stretch that is broken off, what came before its last iteration counts."""
+    if n_whole == 0:
+        return
+    set_length(m, f, r, n_whole)
+    finish_piece(m, f, r)
+    for k in range(m[N_RANKS]):
+        q = m[r + RANKS0] + k * RANK_WORDS
+        decode_first(m, q, m[r + ITERATION])
 
 
 def _unfinished(m: Words, q: int) -> list[int]:
@@ -139,6 +153,7 @@ def start_over(m: Words, f: Reals, i: int, at_s: float) -> None:
     m[i + CACHED] = -1
     f[(i >> 2) + START] = -1.0
     f[(i >> 2) + FIRST] = NAN
+    f[(i >> 2) + LAST] = NAN
     route(m, f, i, at_s)
 
 

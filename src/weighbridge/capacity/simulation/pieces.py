@@ -17,7 +17,6 @@ from weighbridge.capacity.simulation.blocks import (
 )
 from weighbridge.capacity.simulation.calendar import drop_end, push_end
 from weighbridge.capacity.simulation.layout import (
-    ARRIVAL,
     ASYNC,
     BATCH_BY_TIME,
     BLOCK,
@@ -29,6 +28,7 @@ from weighbridge.capacity.simulation.layout import (
     CONTEXT,
     DECODE0,
     DECODED,
+    DELIVERED,
     END_LOW,
     FAST,
     FINISH,
@@ -176,8 +176,8 @@ def someone_is_late(m: Words, f: Reals, r: int) -> bool:
     for k in range(m[N_RANKS]):
         q = m[r + RANKS0] + k * RANK_WORDS
         if m[q + N_WAITING] > 0:
-            arrival_s = f[(m[q + WAITING_HEAD] >> 2) + ARRIVAL]
-            if m[q + LATE_PLACES] > 0 or arrival_s > f[m[r + REAL] + SETTLED]:
+            delivered_s = f[(m[q + WAITING_HEAD] >> 2) + DELIVERED]
+            if m[q + LATE_PLACES] > 0 or delivered_s > f[m[r + REAL] + SETTLED]:
                 return True
     return False
 

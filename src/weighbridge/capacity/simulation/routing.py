@@ -6,6 +6,7 @@ from weighbridge.capacity.simulation.layout import (
     ACTIVE,
     ARRIVAL,
     BY_PRIORITY,
+    DELIVERED,
     END,
     HOME,
     INF,
@@ -108,6 +109,7 @@ def deliver(m: Words, f: Reals, r: int, i: int, at_s: float) -> None:
     """A request reaches a replica and waits in one of its ranks, which may admit it soon."""
     q = choose_rank(m, r)
     m[i + RANK] = q
+    f[(i >> 2) + DELIVERED] = at_s
     m[r + OUTSTANDING] += 1
     enqueue(m, q, i)
     if f[m[r + NEXT_AT]] == INF:

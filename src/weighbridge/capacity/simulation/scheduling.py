@@ -13,7 +13,6 @@ from weighbridge.capacity.simulation.cache import (
 )
 from weighbridge.capacity.simulation.calendar import drop_end, find_end
 from weighbridge.capacity.simulation.layout import (
-    ARRIVAL,
     BLOCK,
     BLOCKED,
     BUDGET,
@@ -22,6 +21,7 @@ from weighbridge.capacity.simulation.layout import (
     CHUNK,
     CHUNKED,
     CONTEXT,
+    DELIVERED,
     DONE,
     FINISH,
     HELD,
@@ -202,7 +202,7 @@ def admit_waiting(m: Words, f: Reals, q: int, now_s: float) -> None:
     settled_s = f[m[m[q + REPLICA] + REAL] + SETTLED]
     while budget > 0 and m[q + N_WAITING] > 0 and m[q + N_RUNNING] < places:
         i = m[q + WAITING_HEAD]
-        if i == m[q + BLOCKED] or f[(i >> 2) + ARRIVAL] > settled_s:
+        if i == m[q + BLOCKED] or f[(i >> 2) + DELIVERED] > settled_s:
             return
         chunk = admit_one(m, q, i, budget)
         if chunk == 0:
