@@ -14,6 +14,7 @@ from weighbridge.capacity.stretch import inside
 from weighbridge.catalog.facts import Catalog
 from weighbridge.economics.distributions import Z90
 from weighbridge.study.beliefs import Finding, band, median_of
+from weighbridge.study.calibrated_machine import calibrated_machine
 from weighbridge.study.machine_choice import Choice, Slack, choose
 from weighbridge.study.machines import Machine, machines
 from weighbridge.study.scenario import Scenario
@@ -99,7 +100,11 @@ def simulation(
     if not stretch.is_enough:
         return None
     slo = latency_targets(scenario, where)
-    able = machines(scenario, catalog, candidate)
+    able = (
+        machines(scenario, catalog, candidate)
+        if scenario.endpoint_profile is None
+        else [calibrated_machine(scenario, catalog, candidate, stretch, where)]
+    )
     stretch, load = _peak(stretch, able[0], slo, scenario, where)
     question = Question(
         traffic=stretch,

@@ -19,7 +19,9 @@ SIZES = (1, 2, 4, 8, 16)
 """Fleets that are simulated: in between, demand is taken as straight; beyond, as in proportion."""
 MOST_REQUESTS = 800
 """Of one simulation: a peak of more is cut to its own busiest part."""
-SHORTEST_WINDOW_S = 120.0
+SHORTEST_WINDOW_S = 30.0
+ENOUGH_DEMAND_RATIO = 10.0
+"""As far as the break-even surface looks; beyond, fleets grow in proportion."""
 FIRST_BUSY_FRAC = 0.7  # of a fleet whose latency target breaks; where the search begins
 STRIDE_RATIO = 1.6
 N_HALVINGS = 3  # 1.6 ** (1 / 8): demand is found to 6 %
@@ -56,6 +58,7 @@ class Ladder:
     on_simulation: Callable[[], None] = lambda: None
     busy_frac: float = FIRST_BUSY_FRAC
     _fewest: float = field(init=False)
+    _kept: dict[int, Rung | None] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         arrival_s = self.load.requests.arrival_s[self.load.judged]
@@ -63,7 +66,9 @@ class Ladder:
         duration_s = max(float(arrival_s[-1] - arrival_s[0]), 1.0)
         self._fewest = n_fewest_replicas(done_s[self.load.judged], duration_s)
 
-    def rungs(self, sizes: Sequence[int], enough_ratio: float) -> tuple[Rung, ...]:
+    def rungs(
+        self, sizes: Sequence[int], enough_ratio: float = ENOUGH_DEMAND_RATIO
+    ) -> tuple[Rung, ...]:
         """The most demand of each size, rising, up to one that carries enough."""
         found: list[Rung] = []
         for n in sizes:
@@ -75,8 +80,17 @@ class Ladder:
         return tuple(found)
 
     def rung(self, n_replicas: int) -> Rung | None:
-        """The most demand of one size; None where the least there is breaks a target."""
+        """The most demand of one size; None where the least there is breaks a target.
+
+        Where that is more than enough, only that it is enough is found out.
+        """
+        if n_replicas not in self._kept:
+            self._kept[n_replicas] = self._sought(n_replicas)
+        return self._kept[n_replicas]
+
+    def _sought(self, n_replicas: int) -> Rung | None:
         scale = n_replicas / self._fewest
+        most = ENOUGH_DEMAND_RATIO / scale
         kept: dict[float, tuple[float, ...] | None] = {}
 
         def is_met(busy_frac: float) -> bool:
@@ -84,7 +98,7 @@ class Ladder:
                 kept[busy_frac] = self._reached(n_replicas, busy_frac * scale)
             return kept[busy_frac] is not None
 
-        best = _largest(is_met, self.busy_frac)
+        best = _largest(is_met, min(self.busy_frac, most), most)
         if best is None:
             return None
         self.busy_frac = best
@@ -93,7 +107,8 @@ class Ladder:
     def _reached(self, n_replicas: int, demand_ratio: float) -> tuple[float, ...] | None:
         """What the targets come to at a demand; None where one of them is missed."""
         self.on_simulation()
-        load = cut(multiplied_load(cut(self.load, MOST_REQUESTS / demand_ratio), demand_ratio))
+        base = cut(self.load, MOST_REQUESTS / demand_ratio)
+        load = cut(multiplied_load(base, demand_ratio), MOST_REQUESTS)
         if not load.judged.any():
             return tuple(0.0 for _ in self.slo.targets)
         plan = FleetPlan(n_replicas)
@@ -105,17 +120,20 @@ class Ladder:
         return self.slo.reached_s(outcome, load.judged)
 
 
-def _largest(is_met: Callable[[float], bool], guess: float) -> float | None:
+def _largest(is_met: Callable[[float], bool], guess: float, most: float = np.inf) -> float | None:
     """The largest value that is met, to a part of a stride; None where none is."""
     low = guess
     if is_met(low):
-        while low < MOST_BUSY_FRAC and is_met(low * STRIDE_RATIO):
+        while low < min(MOST_BUSY_FRAC, most) and is_met(low * STRIDE_RATIO):
             low *= STRIDE_RATIO
+        if low >= most:
+            return low
     else:
+        least = LEAST_BUSY_FRAC * min(1.0, guess)
         low /= STRIDE_RATIO
         while not is_met(low):
             low /= STRIDE_RATIO
-            if low < LEAST_BUSY_FRAC:
+            if low < least:
                 return None
     stride = STRIDE_RATIO
     for _ in range(N_HALVINGS):
@@ -125,7 +143,7 @@ def _largest(is_met: Callable[[float], bool], guess: float) -> float | None:
     return low
 
 
-def cut(load: PeakLoad, n_most_requests: float = MOST_REQUESTS) -> PeakLoad:
+def cut(load: PeakLoad, n_most_requests: float) -> PeakLoad:
     """A peak with no more requests than wanted: its own busiest part, with a shorter lead-in."""
     n_judged = int(load.judged.sum())
     if n_judged <= n_most_requests:

@@ -34,6 +34,7 @@ class Choice:
 
     fleet: SimulatedFleet
     tried: tuple[DeploymentTried, ...]
+    benches: tuple[Bench, ...]  # of every deployment, in the order of their floors
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def choose(
             best = weighed
     chosen = best.bench if best is not None else min(ordered, key=lambda b: b.missed_ratio)
     done.sort(key=lambda d: (math.isnan(d.n_replicas), _or_inf(d.usd_per_hour)))
-    return Choice(simulated_fleet(chosen), tuple(done))
+    return Choice(simulated_fleet(chosen), tuple(done), tuple(ordered))
 
 
 def _or_inf(usd: float) -> float:
@@ -106,7 +107,7 @@ def _weighed(one: Bench, slack: Slack) -> _Weighed:
         return _Weighed(one, math.inf, _tried(one, math.nan, one.unmet))
     wanted = 1 + slack.headroom_frac
     n = max(1, math.ceil(one.n_fewest * wanted / FIRST_BUSY_FRAC))
-    rung = one.ladder().rung(n)
+    rung = one.ladder.rung(n)
     if rung is None:
         note = f"{n} replicas do not meet {one.question.slo.text} at any load"
         return _Weighed(one, math.inf, _tried(one, math.nan, note))

@@ -41,6 +41,7 @@ class Machine:
     usd_per_gpu_hour: float | None
     n_unpriced: int
     calibrated: StepTimeBand | None = None
+    calibrated_why: tuple[str, ...] = ()
 
     @property
     def basis(self) -> Basis:
@@ -51,6 +52,8 @@ class Machine:
     def words(self) -> str:
         """As a person names it."""
         d = self.deployment
+        if self.calibrated is not None:
+            return f"{d.model.name} on {d.n_gpus} x {d.gpu.name}, {d.engine}, as calibrated"
         return f"{d.model.name} in {d.precision} on {d.n_gpus} x {d.gpu.name}, {d.engine}"
 
 
@@ -133,7 +136,7 @@ def errors_of(machine: Machine, load: Load) -> Errors:
     a throughput, and intervals of latencies have their waits in them.
     """
     if machine.calibrated is not None:
-        return Errors(machine.calibrated, ("step times calibrated on an endpoint of your own",))
+        return Errors(machine.calibrated, machine.calibrated_why)
     times = machine.step_time
     loop = loop_like(load, times, machine.limits)
     fit = load_serving_fit()

@@ -26,7 +26,6 @@ from weighbridge.study.stretch_traffic import StretchTraffic
 
 N_FULL_LOAD_REQUESTS = 600
 N_ALONE_REQUESTS = 200
-ENOUGH_DEMAND_RATIO = 20.0  # beyond it fleets grow in proportion
 MOST_TOO_LONG_FRAC = 0.01  # more requests beyond its context, and the candidate is no candidate
 
 
@@ -102,11 +101,15 @@ class Bench:
         m = self.machine
         return work(requests, m.step_time, m.limits, self.question.slo)
 
-    def ladder(self, step_time: StepTime | None = None) -> Ladder:
-        """A search over sizes of fleet."""
-        m = self.machine
-        times = step_time or m.step_time
-        return Ladder(self.load, times, m.limits, self.question.slo, self.on_simulation)
+    @cached_property
+    def ladder(self) -> Ladder:
+        """The search over sizes of fleet, with what it has found."""
+        return self.ladder_at(self.machine.step_time)
+
+    def ladder_at(self, step_time: StepTime) -> Ladder:
+        """The same at another step time."""
+        limits, slo = self.machine.limits, self.question.slo
+        return Ladder(self.load, step_time, limits, slo, self.on_simulation)
 
     @cached_property
     def unmet(self) -> str:
@@ -177,7 +180,7 @@ def simulated_fleet(bench: Bench) -> SimulatedFleet:
     machine, question = bench.machine, bench.question
     if bench.unmet:
         return SimulatedFleet(machine, _curve(bench, ()), (), (1.0, 1.0), bench.unmet, ())
-    rungs = bench.ladder().rungs(SIZES, ENOUGH_DEMAND_RATIO)
+    rungs = bench.ladder.rungs(SIZES)
     if not rungs:
         unmet = f"no size from {SIZES[0]} to {SIZES[-1]} replicas meets {question.slo.text}"
         return SimulatedFleet(machine, _curve(bench, ()), (), (1.0, 1.0), unmet, ())
@@ -195,7 +198,7 @@ def _error(bench: Bench, today: Rung, end: StepTime) -> tuple[float, str]:
     machine = bench.machine
     if end is machine.step_time:
         return 1.0, ""
-    rung = bench.ladder(end).rung(today.n_replicas)
+    rung = bench.ladder_at(end).rung(today.n_replicas)
     if rung is not None:
         return today.demand_ratio / rung.demand_ratio, ""
     slower = work(bench.load.requests, end, machine.limits, bench.question.slo).total_s.sum()
