@@ -2,6 +2,7 @@
 
 import datetime as dt
 import gzip
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,13 @@ def write(data: bytes, name: str = "log.jsonl") -> Callable[[Path], tuple[str | 
         return (folder / name,)
 
     return make
+
+
+def page(source: str, **change: object) -> bytes:
+    """A page of a usage report, with its first row changed."""
+    found = json.loads((GOLDEN / f"{source}.json").read_text().partition("\n}\n")[0] + "}")
+    found["data"][0]["results"][0] |= change
+    return json.dumps(found).encode()
 
 
 def symlink_loop(folder: Path) -> tuple[str | Path, ...]:
@@ -81,6 +89,41 @@ CASES = {
     "symlink loop": ("litellm", symlink_loop),
     "symlink to itself": ("litellm", link_to_itself),
     "a good file and an empty one": ("litellm", good_then_bad),
+    "a pattern that fits nothing": ("litellm", lambda folder: (folder / "*.jsonl",)),
+    "a workbook": ("openrouter", write(b"PK\x03\x04" + bytes(60), "activity.xlsx")),
+    "a picture": ("litellm", write(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "log.jsonl")),
+    "utf-16 without a mark": ("openrouter", write("generation_id,a\n".encode("utf-16-le"))),
+    "packed with xz": ("litellm", write(b"\xfd7zXZ\0\0\4", "log.jsonl.xz")),
+    "another source named": ("openrouter", write(LOG)),
+    "a usage report as spend logs": ("litellm", write(page("openai-usage"))),
+    "spend logs as a usage report": ("openai-usage", write(LOG)),
+    "one provider's report as the other's": ("anthropic-usage", write(page("openai-usage"))),
+    "a bill as a usage report": (
+        "openai-usage",
+        write((GOLDEN.parent / "bills" / "openai-costs.json").read_bytes()),
+    ),
+    "half a usage report": ("openai-usage", write(page("openai-usage")[:-30])),
+    "a refusal of the service": (
+        "openai-usage",
+        write(b'{"error": {"message": "You have insufficient permissions"}}'),
+    ),
+    "a refusal of Helicone": ("helicone", write(b'{"data": null, "error": "invalid limit"}')),
+    "a report without requests": ("anthropic-usage", write(page("anthropic-usage"))),
+    "a report of very many requests": (
+        "openai-usage",
+        write(page("openai-usage", num_model_requests=30_000_000)),
+    ),
+    "a header of another version": (
+        "openrouter",
+        write(b"id,created_at,tokens_prompt,tokens_completion\n1,2026-10-01,1,1\n", "log.csv"),
+    ),
+    "semicolons between columns": (
+        "openrouter",
+        write(
+            b"generation_id;created_at;tokens_prompt;tokens_completion\n1;2026-10-01;1;1\n",
+            "log.csv",
+        ),
+    ),
 }
 
 

@@ -95,9 +95,6 @@ def detect(file: LogFile) -> Detected:
     matches = [_match(kind, sample.names) for kind in KINDS if sample.format in kind.formats]
     fitting = sorted((m for m in matches if not m.missing), key=lambda m: -m.n_names)
     best = fitting[0] if fitting else None
-    if best is not None and sample.delimiter != ",":
-        problem = f"is {best.kind.title}, with {sample.delimiter!r} between its columns"
-        raise InputError(file.name, "", problem, "export it again with commas between the columns")
     others = sorted(
         (m for m in matches if m is not best and m.found),
         key=lambda m: (-m.score_frac, -m.n_names),
@@ -234,22 +231,30 @@ def named_rightly(source: Source, file: LogFile) -> Iterator[None]:
     try:
         yield
     except InputError as fault:
-        if source.mapped_by_user:
+        found = None if source.mapped_by_user else _detected(file)
+        if found is None or found.best is None:
             raise
-        found = _other_kind(source, file)
-        if found is None:
+        _check_delimiter(found)
+        kind = found.best.kind
+        if kind.name == source.name:
             raise
-        problem = f"is no {source.title}, but {found.title}"
-        mend = found.command.replace("FILE", file.name) or "name a log of requests"
+        problem = f"is {kind.name} ({kind.title}), not {source.name}"
+        mend = kind.command.replace("FILE", file.name) or "name a log of requests"
         raise InputError(file.name, "", problem, mend) from fault
 
 
-def _other_kind(source: Source, file: LogFile) -> Kind | None:
+def _detected(file: LogFile) -> Detected | None:
     try:
-        best = detect(file).best
+        return detect(file)
     except InputError:
         return None
-    return None if best is None or best.kind.name == source.name else best.kind
+
+
+def _check_delimiter(found: Detected) -> None:
+    delimiter = found.sample.delimiter
+    if found.best is not None and delimiter != ",":
+        problem = f"is {found.best.kind.title}, with {delimiter!r} between its columns"
+        raise InputError(found.where, "", problem, "export it again with commas between them")
 
 
 def told(found: Detected) -> Sequence[str]:
@@ -257,6 +262,7 @@ def told(found: Detected) -> Sequence[str]:
     best = found.best
     if best is None:
         raise found.refusal()
+    _check_delimiter(found)
     required, telling = best.kind.signature.required, best.kind.signature.telling
     sure = f"{len(required)} of {len(required)} names that it must have"
     if telling:

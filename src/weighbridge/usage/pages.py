@@ -62,6 +62,9 @@ def rows_are_wrapped(keys: dict[str, msgspec.Raw]) -> bool:
 
 
 def _no_rows(where: str, name: str, number: int, keys: tuple[str, ...]) -> InputError:
+    if "error" in keys:
+        problem = "holds no data but an error, as a service answers a request that it refuses"
+        raise InputError(where, "error", problem, "read it, and fetch the data again")
     shown = ", ".join(keys[:12]) or "(none)"
     problem = f"document {number} has no list of that name; its keys are {shown}"
     return InputError(where, name, problem, "give the pages as the service sent them")
