@@ -1,5 +1,6 @@
 """Damaged logs of every kind: refused whole with nothing written, or every row accounted for."""
 
+import contextlib
 import csv
 import datetime as dt
 import io
@@ -13,7 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weighbridge.units import InputError
+from weighbridge.usage.bills import read_bill
+from weighbridge.usage.detect import detect, told
 from weighbridge.usage.importing import ImportOptions, ImportReport, ImportRequest, import_logs
+from weighbridge.usage.inputs import LogFile
 from weighbridge.usage.store import open_ledger
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "import"
@@ -131,6 +135,25 @@ def test_a_damaged_log_is_refused_whole_or_every_row_is_accounted_for(name, harm
                 bool(line.strip()) for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
             )
             assert report.manifests[0].rows_read == n_lines
+
+
+BILLS = [file.name for file in sorted((GOLDEN.parent / "bills").iterdir())]
+
+
+@pytest.mark.parametrize("name", [*SOURCES, *(f"../bills/{name}" for name in BILLS)])
+@settings(max_examples=25, deadline=None)
+@given(harm=st.lists(damages(), min_size=1, max_size=3))
+def test_a_damaged_file_is_told_or_refused_and_a_bill_is_read_whole_or_not(name, harm):
+    data = (GOLDEN / name).read_bytes()
+    for damage in harm:
+        data = damage(data)
+    with tempfile.TemporaryDirectory() as where:
+        file = Path(where) / "file"
+        file.write_bytes(data)
+        with contextlib.suppress(InputError):
+            assert told(detect(LogFile("file", file)))
+        with contextlib.suppress(InputError):
+            assert all(line.usd.is_finite() for line in read_bill(file))
 
 
 @settings(max_examples=25, deadline=None)

@@ -76,6 +76,11 @@ def test_a_plain_csv_is_a_bill_packed_or_not(tmp_path: Path) -> None:
     )
 
 
+def test_semicolons_between_the_columns_of_a_bill_are_read(tmp_path: Path) -> None:
+    (tmp_path / "bill.csv").write_text("date;model;usd\n2026-10-01;m;1.5\n")
+    assert read_bill(tmp_path / "bill.csv")[0].usd == Decimal("1.5")
+
+
 def page(**change: object) -> str:
     found = json.loads((GOLDEN / "openai-costs.json").read_text())
     found["data"][0]["results"][0] |= change
@@ -88,6 +93,7 @@ FAULTS = {
     "no amount": (page(amount={"currency": "usd"}), "is missing"),
     "true for an amount": (page(amount={"value": True, "currency": "usd"}), "is not an amount"),
     "another locale": (HEAD + '2026-10-01,m,"1.234,56"\n', "usd: is not an amount"),
+    "a comma in a number": ("date;model;usd\n2026-10-01;m;1,5\n", "usd: is not an amount"),
     "nan": (HEAD + "2026-10-01,m,NaN\n", "is not a finite amount"),
     "absurd": (HEAD + "2026-10-01,m,1e400\n", "is impossibly small or large"),
     "no day": (HEAD + "yesterday,m,1\n", "'yesterday' is not a day"),

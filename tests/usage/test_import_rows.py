@@ -66,6 +66,7 @@ def rejects_file(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
 
 
+FOREIGN = "is written as another country writes numbers"
 FAULTS = {
     "negative tokens": ({"input": -1}, "input_tokens", "is negative"),
     "cached above input": (
@@ -84,6 +85,11 @@ FAULTS = {
     "absurd tokens": ({"output": 10**15}, "output_tokens", "is impossibly large"),
     "beyond 64 bits": ({"output": 10**30}, "output_tokens", "is impossibly large"),
     "naive instant": ({"at": "2026-10-01T10:00:00"}, "started_at", "has no time zone"),
+    "thousands with a point": ({"output": "1.000"}, "output_tokens", FOREIGN),
+    "thousands with a comma": ({"output": "1,000"}, "output_tokens", FOREIGN),
+    "thousands with a space": ({"output": "1\u202f000"}, "output_tokens", FOREIGN),
+    "a german number": ({"output": "1.234,56"}, "output_tokens", FOREIGN),
+    "a decimal comma in a cost": ({"cost": "0,5"}, "reported_cost_usd", FOREIGN),
     "no date": ({"at": "yesterday"}, "started_at", "is not a date and time"),
     "unit unknown": ({"at": 1790000000}, "started_at", "is a number without a unit"),
     "tomorrow": ({"at": "2026-11-22T10:00:00Z", "end": None}, "started_at", "lies in the future"),

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from weighbridge.units import InputError
 from weighbridge.usage.batches import check_utf8
-from weighbridge.usage.detect import detect
+from weighbridge.usage.detect import Detected, detect
 from weighbridge.usage.inputs import LogFile, refuse_not_text, translated, unpacked
 from weighbridge.usage.kinds import BILLS
 from weighbridge.usage.pages import unwrapped
@@ -57,16 +57,16 @@ def read_bill(path: Path | str) -> tuple[BillLine, ...]:
         raise InputError(file.name, "", "there is no such file", "check the path")
     if file.path.is_dir():
         raise InputError(file.name, "", "is a directory", "name one file")
-    bill = _bill_of(file)
-    rows = _rows(file, bill)
+    found = detect(file)
+    bill = _bill_of(file, found)
+    rows = _rows(file, bill, found.sample.delimiter)
     lines = tuple(_line(row, bill, where) for where, row in rows)
     if not lines:
         raise InputError(file.name, "", "holds no line", "export the bill again")
     return lines
 
 
-def _bill_of(file: LogFile) -> Bill:
-    found = detect(file)
+def _bill_of(file: LogFile, found: Detected) -> Bill:
     known = ", ".join(f"{bill.name} ({bill.title})" for bill in BILLS)
     if found.best is None:
         nearest = next((m for m in found.others if m.kind.name in {b.name for b in BILLS}), None)
@@ -81,11 +81,10 @@ def _bill_of(file: LogFile) -> Bill:
     raise InputError(file.name, "", problem, f"give {known}")
 
 
-def _rows(file: LogFile, bill: Bill) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _rows(file: LogFile, bill: Bill, delimiter: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Rows with where they stand."""
     with translated(file.name), file.path.open("rb") as raw:
-        stream, _ = unpacked(raw)
-        data = stream.read(LARGEST_BILL_BYTES + 1)
+        data = unpacked(raw)[0].read(LARGEST_BILL_BYTES + 1)
         if len(data) > LARGEST_BILL_BYTES:
             raise InputError(file.name, "", "is over 512 MiB", "give a shorter period")
         if data.startswith(b"PAR1"):
@@ -94,16 +93,20 @@ def _rows(file: LogFile, bill: Bill) -> Iterator[tuple[str, Mapping[str, Any]]]:
             return
     refuse_not_text(data[:1024], file.name)
     check_utf8(data, 1, file.name)
-    if bill.envelope is not None:
-        found = unwrapped(data, bill.envelope, file.name)
-        if found.has_more:
-            problem = "is not the whole bill: its last page says that more follow"
-            mend = "fetch the other pages too, and put all pages into one file"
-            raise InputError(file.name, bill.envelope.more or "", problem, mend)
-        for n, row in enumerate(found.rows, 1):
-            yield f"{file.name}:{n}", json.loads(row, parse_float=Decimal)
+    if bill.envelope is None:
+        yield from _csv_rows(file, data.decode("utf-8-sig"), delimiter)
         return
-    reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig")), strict=True)
+    found = unwrapped(data, bill.envelope, file.name)
+    if found.has_more:
+        problem = "is not the whole bill: its last page says that more follow"
+        mend = "fetch the other pages too, and put all pages into one file"
+        raise InputError(file.name, bill.envelope.more or "", problem, mend)
+    for n, row in enumerate(found.rows, 1):
+        yield f"{file.name}:{n}", json.loads(row, parse_float=Decimal)
+
+
+def _csv_rows(file: LogFile, text: str, delimiter: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
         for cells in reader:
             where = f"{file.name}:{reader.line_num}"

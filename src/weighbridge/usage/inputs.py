@@ -235,11 +235,13 @@ class Reading:
             return self.envelope is not None
         if first != b"{":
             return False
-        line = text.peek(MIB // 4).removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]
+        start = text.peek(MIB // 4).removeprefix(b"\xef\xbb\xbf").lstrip()
+        line, newline, _ = start.partition(b"\n")
         try:
             keys = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return True  # printed over several lines
+            begins = line[1:].lstrip().startswith(f'"{self.envelope.rows}"'.encode())
+            return begins or (bool(newline) and line.rstrip() == b"{")  # printed over lines
         return self.envelope.rows in keys
 
     def _array_tasks(self, text: Any) -> Iterator[AnyTask]:
