@@ -186,3 +186,24 @@ def test_help_reads_as_its_golden_copy() -> None:
     if os.environ.get("WEIGHBRIDGE_WRITE_GOLDEN"):
         golden.write_text(found, encoding="utf-8")
     assert found == golden.read_text(encoding="utf-8")
+
+
+def test_a_ledger_and_the_log_it_was_made_from_size_alike(trace, tmp_path) -> None:
+    usage = tmp_path / "usage"
+    done = CliRunner().invoke(
+        weighbridge, ["import", "azure-llm-2023", str(trace), "--into", str(usage)]
+    )
+    assert done.exit_code == 0, done.output
+    told = []
+    for option, place in (("--trace", trace), ("--usage", usage)):
+        out = tmp_path / option.strip("-")
+        result = run(
+            *(option, place, "--model", "llama-3.1-8b", "--gpu", "l40s", "--slo", SLO),
+            *("--tensor-parallel", 1, "--precision", "fp8", "--out", out, "--threads", 1),
+        )
+        assert result.exit_code == 0, result.output
+        told.append(json.loads((out / "size.json").read_text()))
+    for name in ("n_requests", "mean_input_tokens", "mean_output_tokens"):
+        assert told[0]["traffic"][name] == told[1]["traffic"][name]
+    counts = [t["answers"][0]["safety"]["n_fleet_replicas"] for t in told]
+    assert counts[0] == counts[1]
