@@ -15,7 +15,8 @@ SCENARIO = """\
 # Change a line and decide again:
 #   weighbridge decide {here}/scenario.yaml --usage {here}/usage --out {here}/report.html
 name: {name}
-candidate: llama-3.3-70b      # the open-weight model that was tested
+candidate: gpt-oss-120b       # the open-weight model that was tested
+slo: ttft_p95=20s,e2e_p95=90s # what would move runs in the background: nobody reads along
 mlops_fte: 2                  # people on staff who have run inference in production
 horizon_months: 36
 query_types:
