@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
-from scipy.stats import binom
 
 from weighbridge.capacity.fleet import FleetPlan, Loss
 from weighbridge.capacity.safety import one_lost
@@ -82,7 +82,7 @@ def spot(case: Case, sought: Sizer, n_fleet: int, terms: SpotTerms, seed: int) -
     seed : int
     """
     down = down_probability(terms)
-    n_down = int(binom.ppf(DOWN_PROBABILITY, n_fleet, down))
+    n_down = n_down_at_once(n_fleet, down)
     drawn = losses(case, n_fleet + N_MOST_EXTRA, terms, seed)
     week = _with_losses(case, n_fleet, drawn)
     n_extra, repaired = 0, week
@@ -119,6 +119,28 @@ def down_probability(terms: SpotTerms) -> float:
     month_s = HOURS_PER_MONTH * SECONDS_PER_HOUR
     per_up = terms.interruptions_per_month_ratio * terms.restart_s / month_s
     return per_up / (1 + per_up)
+
+
+def n_down_at_once(n_replicas: int, down_probability: float) -> int:
+    """Replicas that are down at once, independently, in all but 1 % of moments: a binomial law.
+
+    Parameters
+    ----------
+    n_replicas : int
+    down_probability : float
+        Of one replica.
+
+    Examples
+    --------
+    >>> n_down_at_once(10, 0.0), n_down_at_once(10, 0.1), n_down_at_once(4, 1.0)
+    (0, 4, 4)
+    """
+    up, below = 1 - down_probability, 0.0
+    for n in range(n_replicas + 1):
+        below += comb(n_replicas, n) * down_probability**n * up ** (n_replicas - n)
+        if below >= DOWN_PROBABILITY:
+            return n
+    return n_replicas
 
 
 def losses(case: Case, n_replicas: int, terms: SpotTerms, seed: int) -> tuple[Loss, ...]:
