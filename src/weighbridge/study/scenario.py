@@ -161,7 +161,7 @@ BOOL = "tag:yaml.org,2002:bool"
 KEY_TAGS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}
 
 
-class _UniqueKeyLoader(yaml.CSafeLoader):
+class UniqueKeyLoader(yaml.CSafeLoader):
     """YAML loader that refuses a key given twice: the second would win in silence.
 
     Only true and false are booleans, as in YAML 1.2: `replaceable: yes` and `on: 2026-11-20` are
@@ -174,17 +174,17 @@ class _UniqueKeyLoader(yaml.CSafeLoader):
     }
 
 
-_UniqueKeyLoader.add_implicit_resolver(  # 1e6, which YAML 1.1 takes for text
+UniqueKeyLoader.add_implicit_resolver(  # 1e6, which YAML 1.1 takes for text
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
     list("-+.0123456789"),
 )
-_UniqueKeyLoader.add_implicit_resolver(
+UniqueKeyLoader.add_implicit_resolver(
     BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
 
 
-def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+def _unique_mapping(loader: UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[str] = set()
     for key, _ in node.value:
         if key.tag not in KEY_TAGS:
@@ -199,13 +199,13 @@ def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[An
     return loader.construct_mapping(node, deep=True)
 
 
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
 
 
 def parse_scenario(text: str, where: str = "scenario") -> Scenario:
     """Check a scenario given as YAML text."""
     try:
-        raw = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  # subclass of the safe loader
+        raw = yaml.load(text, Loader=UniqueKeyLoader)  # noqa: S506  # subclass of the safe loader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"{where}, line {mark.line + 1}" if mark else where
