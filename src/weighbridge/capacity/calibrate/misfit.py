@@ -59,6 +59,7 @@ class Misfit:
         self.n_blocks = sum(int(one[-1]) + 1 for one in self._blocks)
         self._weights = np.ones(self.n_blocks)
         self.n_evaluations = 0
+        self._tried: list[tuple[float, Floats]] = []
 
     def weighing(self, weights: Floats) -> Misfit:
         """The same with blocks of consecutive requests weighed.
@@ -102,7 +103,22 @@ class Misfit:
         self.n_evaluations += 1
         if self._on_evaluation is not None:
             self._on_evaluation()
-        return total / len(self.evidence) + self.pull(x)
+        found = total / len(self.evidence) + self.pull(x)
+        self._tried.append((found, np.array(x)))
+        return found
+
+    def tried_within(self, level: float) -> list[Floats]:
+        """Points evaluated so far whose misfit is no larger than a level.
+
+        Parameters
+        ----------
+        level : float
+
+        Returns
+        -------
+        list of float64 arrays of shape (9,)
+        """
+        return [x for found, x in self._tried if found <= level]
 
     def pull(self, x: Floats) -> float:
         """What the starting point adds to the misfit.

@@ -48,8 +48,8 @@ class Effort:
         return self.n_starts + self.n_members * (self.n_generations + 1) + self.n_polish
 
 
-THOROUGH = Effort(400, 60, 80, 1200, 24, 420)
-PLAIN = Effort(60, 0, 0, 160, 6, 25)  # where nothing is compiled
+THOROUGH = Effort(400, 60, 140, 800, 12, 250)
+PLAIN = Effort(60, 0, 0, 160, 4, 40)  # where nothing is compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +93,6 @@ def search(
     if effort.n_generations:
         best = _evolved(misfit, tried[order[: effort.n_members]], effort, rng)
     return polished(misfit, best, effort.n_polish)
-
-
-def searched_afresh(misfit: Misfit, n_evaluations: int, rng: np.random.Generator) -> Floats:
-    """A shorter search that knows nothing of another: the best of drawn starts, and its simplex.
-
-    Parameters
-    ----------
-    misfit : Misfit
-    n_evaluations : int
-        A sixth of them for the starts.
-    rng : numpy Generator
-
-    Returns
-    -------
-    float64 array of shape (9,)
-    """
-    n_starts = max(n_evaluations // 6, 2)
-    starts = _starts(misfit.evidence, n_starts, rng)
-    best = min(starts, key=misfit)
-    return polished(misfit, best, n_evaluations - n_starts)
 
 
 def _starts(evidence: Sequence[Evidence], n: int, rng: np.random.Generator) -> list[Floats]:
