@@ -147,7 +147,7 @@ def load_by_step(
     Returns
     -------
     float64 array
-        One share per step [1]; short bursts may exceed 1 and wait.
+        One share per whole step [1]; short bursts may exceed 1 and wait.
 
     Examples
     --------
@@ -158,4 +158,7 @@ def load_by_step(
     steps = ((requests.arrival_s - requests.arrival_s[0]) / step_s).astype(np.int64)
     tokens = (requests.input_tokens + requests.output_tokens).astype(np.float64)
     by_step = np.bincount(steps, weights=tokens)
+    n_whole = int(requests.duration_s / step_s)
+    if 1 < n_whole < len(by_step):  # what is left after the last whole step would look idle
+        by_step = by_step[:n_whole]
     return np.asarray(by_step / (n_replicas * full_tokens_per_s * step_s))

@@ -263,7 +263,7 @@ def load_over_time(study: SizeStudy) -> Chart | None:
     x = {
         "field": "at",
         "type": "quantitative",
-        "axis": {"title": f"{unit} of the stretch", "grid": False},
+        "axis": {"title": f"{unit} of the stretch", "grid": False, "tickCount": 14},
         "scale": {"nice": False},
     }
     y = {
