@@ -33,7 +33,7 @@ from weighbridge.catalog.canonical import (
     canonical_precision,
 )
 from weighbridge.catalog.facts import Catalog, load_catalog
-from weighbridge.catalog.serving_fit import load_serving_fit
+from weighbridge.catalog.serving_fit import ServingFit, load_serving_fit
 from weighbridge.units import InputError
 from weighbridge.usage.bench.points import read_serving_points
 
@@ -59,12 +59,12 @@ def main() -> None:
     asked.add_argument("--points", type=Path, default=shared)
     asked.add_argument("--write", action="store_true", help="renew the results")
     options = asked.parse_args()
-    catalog = load_catalog()
+    catalog, fit = load_catalog(), load_serving_fit()
     rows = [p for p in read_serving_points(options.points) if is_aggregate(p)]
     groups: dict[str, list[tuple[float, Interval]]] = defaultdict(list)
     reasons: Counter[str] = Counter()
     for point in rows:
-        found = predicted(point, catalog)
+        found = predicted(point, catalog, fit)
         if isinstance(found, str):
             reasons[found] += 1
         else:
@@ -95,7 +95,7 @@ def is_aggregate(point: ServingPoint) -> bool:
     )
 
 
-def predicted(point: ServingPoint, catalog: Catalog) -> tuple[str, Interval] | str:
+def predicted(point: ServingPoint, catalog: Catalog, fit: ServingFit) -> tuple[str, Interval] | str:
     """Group and predicted throughput of the whole system, or why there is none."""
     if point.input_tokens is None or point.output_tokens is None:
         return "no prompt or answer length"
@@ -117,7 +117,7 @@ def predicted(point: ServingPoint, catalog: Catalog) -> tuple[str, Interval] | s
         if n > point.n_gpus or point.n_gpus % n:
             continue
         deployment = Deployment(model, gpu, n, precision, kv_precision=kv, engine=engine)
-        one = replica_throughput(deployment, lengths, scenario)
+        one = replica_throughput(deployment, lengths, scenario, fit)
         if one is not None:
             copies = point.n_gpus // n
             whole = Interval(one.low * copies, one.mid * copies, one.high * copies)
@@ -138,9 +138,10 @@ def scenario_of(point: ServingPoint) -> str:
     return found[1] if found else "Offline"
 
 
-def replica_throughput(deployment: Deployment, lengths: Lengths, scenario: str) -> Interval | None:
+def replica_throughput(
+    deployment: Deployment, lengths: Lengths, scenario: str, fit: ServingFit
+) -> Interval | None:
     """Of one replica under a scenario; None where it does not fit or meets no target."""
-    fit = load_serving_fit()
     try:
         if scenario == "Offline":
             return predict_offline_throughput(deployment, lengths, fit)

@@ -50,7 +50,7 @@ class Loop:
         Of the whole replica.
     kv_tokens, n_max_requests, n_max_batched_tokens : float
         Of one rank.
-    static : float
+    static_event : float
         1 where the requests are one batch, started at once and never refilled.
     """
 
@@ -60,7 +60,7 @@ class Loop:
     kv_tokens: Floats
     n_max_requests: Floats
     n_max_batched_tokens: Floats
-    static: Floats
+    static_event: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def steady_state(shape: Shape, efficiency: Efficiency, loop: Loop) -> SteadyStat
     SteadyState
     """
     n = np.maximum(loop.n_concurrent / shape.n_ranks, 1.0)
-    b = np.where(loop.static > 0, n, np.minimum(n, _n_fit(loop)))
+    b = np.where(loop.static_event > 0, n, np.minimum(n, _n_fit(loop)))
     context = loop.input_tokens + 0.5 * loop.output_tokens
     cache_s = cache_s_per_token(shape, efficiency) * b * context
     decode = decode_s(shape, efficiency, b) + cache_s
@@ -114,7 +114,7 @@ def steady_state(shape: Shape, efficiency: Efficiency, loop: Loop) -> SteadyStat
     together = efficiency.burst_ratio * b + efficiency.wait_ratio * b / loop.output_tokens
     ttft = efficiency.first_token_s + 0.5 * decode + alone + together * m + queue
     started = _batch_start_s(shape, efficiency, loop, n)
-    is_static = loop.static > 0
+    is_static = loop.static_event > 0
     return SteadyState(
         np.where(is_static, started, ttft), np.where(is_static, decode, tpot), b, queue
     )
@@ -126,33 +126,33 @@ def _n_fit(loop: Loop) -> Floats:
 
 
 def _prompt_s(
-    shape: Shape, efficiency: Efficiency, loop: Loop, b: Floats, cache_s: Floats
+    shape: Shape, efficiency: Efficiency, loop: Loop, n_running: Floats, cache_s: Floats
 ) -> tuple[Floats, Floats]:
     """Time of one prompt's iterations, and what a prompt adds to those of the others [s]."""
-    decode = decode_s(shape, efficiency, b) + cache_s
+    decode = decode_s(shape, efficiency, n_running) + cache_s
     budget = loop.n_max_batched_tokens
-    room = np.maximum(budget - b, _LEAST_PROMPT_FRAC * budget)
+    room = np.maximum(budget - n_running, _LEAST_PROMPT_FRAC * budget)
     n_chunks = np.maximum(1.0, loop.input_tokens / room)
     pairs_s = 0.5 * loop.input_tokens**2 * pair_s(shape, efficiency)
 
     def iterations(n_prompts: Floats) -> Floats:
-        n_tokens = n_prompts * loop.input_tokens / n_chunks + b
+        n_tokens = n_prompts * loop.input_tokens / n_chunks + n_running
         return np.asarray(
             n_chunks * (mixed_s(shape, efficiency, n_tokens) + cache_s) + n_prompts * pairs_s
         )
 
     # Prompts that arrive in the same iteration are computed together as far as the budget goes.
     n_together = np.minimum(
-        1.0 + b / loop.output_tokens, np.maximum(budget / loop.input_tokens, 1.0)
+        1.0 + n_running / loop.output_tokens, np.maximum(budget / loop.input_tokens, 1.0)
     )
     added = np.maximum(iterations(n_together) - n_chunks * decode, 0.0) / n_together
     return iterations(np.ones_like(n_chunks)), added
 
 
-def _batch_start_s(shape: Shape, efficiency: Efficiency, loop: Loop, n: Floats) -> Floats:
+def _batch_start_s(shape: Shape, efficiency: Efficiency, loop: Loop, n_requests: Floats) -> Floats:
     """Prompts of a static batch, all computed in one iteration [s]."""
-    pairs_s = n * 0.5 * loop.input_tokens**2 * pair_s(shape, efficiency)
-    prompts = mixed_s(shape, efficiency, n * loop.input_tokens)
+    pairs_s = n_requests * 0.5 * loop.input_tokens**2 * pair_s(shape, efficiency)
+    prompts = mixed_s(shape, efficiency, n_requests * loop.input_tokens)
     return np.asarray(efficiency.first_token_s + prompts + pairs_s)
 
 
@@ -267,7 +267,7 @@ def loop_of(load: ClosedLoop, limits: EngineLimits, static: bool = False) -> Loo
         kv_tokens=np.asarray(float(limits.kv_tokens)),
         n_max_requests=np.asarray(float(limits.n_max_requests)),
         n_max_batched_tokens=np.asarray(float(limits.n_max_batched_tokens)),
-        static=np.asarray(float(static)),
+        static_event=np.asarray(float(static)),
     )
 
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from weighbridge.capacity.intervals import difficulty
+from weighbridge.capacity.intervals import LEARNED, difficulty
 from weighbridge.capacity.traffic import Floats
 from weighbridge.catalog.serving_fit import Spread
 
 # Errors below this (natural logarithms) are as good as none: their logarithm is cut off here.
 _LEAST_RATIO = 0.03
 # Before data a condition makes no difference: so many groups of weight stand against it.
-_GROUPS_AGAINST = 2.0
+_GROUPS_AGAINST = 1.0
 COVERED_FRAC = 0.9
 
 
@@ -55,8 +55,8 @@ def learned_difficulties(
 ) -> dict[str, float]:
     """How much wider errors are under each condition, as natural logarithms.
 
-    Ridge regression of `log|error|` on the conditions, every group weighing the same. Conditions
-    that no error met are left out.
+    Ridge regression of `log|error|` on the conditions of `intervals.LEARNED`, every group
+    weighing the same. Conditions that no error met are left out.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def learned_difficulties(
         Of each of them.
     groups : sequence of str
     """
-    names = [name for name in conditions[0] if any(one[name] for one in conditions)]
+    names = [name for name in LEARNED[metric] if any(one[name] for one in conditions)]
     x = np.array([[one[name] for name in names] for one in conditions])
     weights = group_weights(groups)
     n_groups = len(set(groups))

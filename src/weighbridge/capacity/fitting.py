@@ -188,7 +188,7 @@ def cases_of(measured: Sequence[Configured]) -> Cases:
             kv_tokens=column([one.kv_tokens for one in limits]),
             n_max_requests=column([one.n_max_requests for one in limits]),
             n_max_batched_tokens=column([one.n_max_batched_tokens for one in limits]),
-            static=column([one.is_static_batch for one in measured]),
+            static_event=column([one.is_static_batch for one in measured]),
         ),
         log_ttft=np.log(column([one.point.ttft_s or np.nan for one in measured])),
         log_tpot=np.log(column([one.point.tpot_s or np.nan for one in measured])),

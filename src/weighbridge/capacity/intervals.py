@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from weighbridge.capacity.deployment import Deployment
-from weighbridge.capacity.efficiency import kind_of, levels_of
+from weighbridge.capacity.efficiency import levels_of
 from weighbridge.capacity.nearby import Correction
 from weighbridge.capacity.prediction import ClosedLoop, Interval
 from weighbridge.catalog.serving_fit import ServingFit
@@ -15,17 +15,23 @@ from weighbridge.catalog.serving_fit import ServingFit
 # What makes a prediction uncertain, and how it is said. Each is 0 or 1 but "beyond", which counts
 # how many times the measured range is exceeded, in powers of two.
 CONDITIONS: Mapping[str, str] = {
+    "sglang": "SGLang's versions and settings differ more among themselves than vLLM's",
+    "tensorrt-llm": "TensorRT-LLM's versions and settings differ more among themselves than vLLM's",
+    "data_parallel": "ranks of data-parallel attention wait for each other",
     "waiting": "more requests than the cache holds: their wait adds to the error",
-    "near_full": "the cache is nearly full: small errors of its size decide whether requests wait",
-    "latent": "its like are often served with speculative decoding, which no field tells",
     "new_architecture": "no measurement of a model of this architecture is in the fit",
     "new_generation": "no measurement of this generation of GPU is in the fit",
     "new_engine": "no measurement of this engine is in the fit",
     "new_format": "no measurement of this number format on this generation of GPU is in the fit",
-    "long_prompts": "prompts are long beside answers, so that both metrics rest on prefill",
-    "many_gpus": "split over eight GPUs or more, where collectives and launches rule",
-    "few_requests": "few requests at once, where fixed overheads rule",
     "beyond": "outside the measured range of load",
+}
+# Conditions whose widening is learned from held-out errors. Those of a time to first token hang
+# on the engine above all; more conditions only spread their noise.
+_ENGINES = ("sglang", "tensorrt-llm")
+LEARNED: Mapping[str, tuple[str, ...]] = {
+    "ttft": _ENGINES,
+    "tpot": (*_ENGINES, "data_parallel", "waiting", "new_architecture"),
+    "throughput": (*_ENGINES, "data_parallel", "waiting", "new_architecture"),
 }
 # Widening that no held-out measurement can show: each doubling beyond the measured range, and a
 # level of which the fit has no other example.
@@ -33,6 +39,7 @@ ASSUMED_DIFFICULTY: Mapping[str, float] = {
     "beyond": 0.15,
     "new_generation": 0.35,
     "new_engine": 0.35,
+    "new_format": 0.1,
 }
 
 
@@ -56,16 +63,14 @@ def conditions_of(
     """
     levels, seen = levels_of(deployment), fit.seen
     return {
+        "sglang": float(deployment.engine == "sglang"),
+        "tensorrt-llm": float(deployment.engine == "tensorrt-llm"),
+        "data_parallel": float(deployment.n_data_parallel > 1),
         "waiting": float(held_frac > 1.0),
-        "near_full": float(0.6 < held_frac <= 1.0),
-        "latent": float(kind_of(deployment.model) == "latent"),
         "new_architecture": float(levels["architecture"] not in seen["architecture"]),
         "new_generation": float(levels["generation"] not in seen["generation"]),
         "new_engine": float(levels["engine"] not in seen["engine"]),
         "new_format": float(levels["units"] not in seen["units"]),
-        "long_prompts": float(load.input_tokens >= 4.0 * load.output_tokens),
-        "many_gpus": float(deployment.n_gpus >= 8),
-        "few_requests": float(load.n_concurrent <= 8),
         "beyond": _doublings_beyond(deployment, load, fit),
     }
 

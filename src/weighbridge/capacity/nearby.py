@@ -41,7 +41,7 @@ class Covariance:
 # Found by leaving out one concurrency at a time inside the configurations of the published
 # measurements (`benchmarks/fit_serving.py`); a time to first token varies more between repeats.
 COVARIANCES = {
-    "tpot": Covariance(0.30, 0.12, 0.02, 1.8, 1.5),
+    "tpot": Covariance(0.30, 0.10, 0.02, 2.2, 1.5),
     "ttft": Covariance(0.45, 0.25, 0.08, 1.8, 1.5),
 }
 # Share of the shared error that one difference between configurations leaves in common, as
@@ -52,6 +52,8 @@ _APART_SPREAD = 0.3
 # Below this share of the variance explained, measurements say too little to be called a basis.
 LEAST_EXPLAINED_FRAC = 0.5
 N_NEAREST = 200
+_OUTLYING = 3.0
+_N_MOST_OUTLIERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def correction(
     """
     places = [(one.deployment, one.load) for one in nearby]
     among = _covariances(places, places, covariance)
-    among[np.diag_indices_from(among)] += covariance.noise_sd_ratio**2
+    among[np.diag_indices_from(among)] += _noise(among, log_ratios, covariance)
     to = _covariances([wanted], places, covariance)[0]
     total = covariance.setup_sd_ratio**2 + covariance.load_sd_ratio**2
     solved = np.linalg.solve(among, np.column_stack([log_ratios, to]))
@@ -134,6 +136,24 @@ def correction(
         explained_frac=1.0 - left / total,
         n_same_setup=sum(_apart(wanted[0], one.deployment) == 0.0 for one in nearby),
     )
+
+
+def _noise(among: Floats, log_ratios: Floats, covariance: Covariance) -> Floats:
+    """Variance of noise of each measurement, raised for those that the others contradict.
+
+    A measurement that lies `_OUTLYING` standard deviations from what all others predict of it (in
+    closed form from the inverse) was disturbed, and is made to count for little.
+    """
+    noise = np.full(len(log_ratios), covariance.noise_sd_ratio**2)
+    for _ in range(_N_MOST_OUTLIERS):
+        inverse = np.linalg.inv(among + np.diag(noise))
+        diagonal = np.diag(inverse)
+        distances = np.abs(inverse @ log_ratios) / np.sqrt(diagonal)
+        worst = int(np.argmax(distances))
+        if distances[worst] < _OUTLYING:
+            break
+        noise[worst] *= (4.0 * distances[worst] / _OUTLYING) ** 2
+    return noise
 
 
 def _covariances(

@@ -114,6 +114,6 @@ def _best(
     return interval_of("throughput", float(rate[best]), conditions, fit)
 
 
-def _loops(lengths: Lengths, limits: EngineLimits, batches: Floats) -> Loop:
+def _loops(lengths: Lengths, limits: EngineLimits, n_concurrent: Floats) -> Loop:
     one = loop_of(ClosedLoop(lengths.input_tokens, lengths.output_tokens, 1.0), limits)
-    return replace(one, n_concurrent=batches * limits.n_ranks)
+    return replace(one, n_concurrent=n_concurrent * limits.n_ranks)

@@ -57,7 +57,7 @@ class Shape:
     reduced_bytes_per_token : float
         That one GPU sends in them for each token of the rank [bytes].
     n_ranks, n_gpus, n_tensor_parallel : float
-    expert_parallel : float
+    expert_parallel_event : float
         1 where whole experts are spread over the GPUs.
     """
 
@@ -87,7 +87,7 @@ class Shape:
     n_ranks: float
     n_gpus: float
     n_tensor_parallel: float
-    expert_parallel: float
+    expert_parallel_event: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def shape_of(deployment: Deployment) -> Shape:
         n_ranks=float(deployment.n_data_parallel),
         n_gpus=float(n_gpus),
         n_tensor_parallel=float(n_tp),
-        expert_parallel=float(deployment.expert_parallel and n_gpus > 1),
+        expert_parallel_event=float(deployment.expert_parallel and n_gpus > 1),
         **_attention(model, n_tp, BYTES_PER_KV_ELEMENT[deployment.kv_precision]),
     )
 
@@ -221,25 +221,25 @@ def _weights_of(model: Model) -> _Weights:
     return _Weights(attention, dense + beside, head, embedding, per_expert, n_expert_layers)
 
 
-def _parameters_per_expert(model: Model, hidden: float, n_expert_layers: int) -> float:
+def _parameters_per_expert(model: Model, n_hidden: float, n_expert_layers: int) -> float:
     """From the sizes of the row; where it has none, from total and active parameters."""
     if model.expert_intermediate_size:
-        return hidden * model.expert_intermediate_size * (3.0 if model.gated_ffn else 2.0)
+        return n_hidden * model.expert_intermediate_size * (3.0 if model.gated_ffn else 2.0)
     idle = (model.parameters_billions - model.active_parameters_billions) * 1e9
     n_idle = (model.n_experts or 0) - (model.n_active_experts or 0)
     return idle / max(n_idle * n_expert_layers, 1)
 
 
-def _attention_parameters(model: Model, hidden: float) -> float:
+def _attention_parameters(model: Model, n_hidden: float) -> float:
     n_heads = model.n_heads or model.n_kv_heads
     if model.kv_lora_rank is not None and model.qk_rope_head_dim is not None:
         nope, rope = model.qk_nope_head_dim or model.head_size, model.qk_rope_head_dim
-        value, query_rank = model.v_head_dim or model.head_size, model.q_lora_rank or hidden
-        per_layer = hidden * query_rank + query_rank * n_heads * (nope + rope)
-        per_layer += hidden * (model.kv_lora_rank + rope)
-        per_layer += model.kv_lora_rank * n_heads * (nope + value) + n_heads * value * hidden
+        value, query_rank = model.v_head_dim or model.head_size, model.q_lora_rank or n_hidden
+        per_layer = n_hidden * query_rank + query_rank * n_heads * (nope + rope)
+        per_layer += n_hidden * (model.kv_lora_rank + rope)
+        per_layer += model.kv_lora_rank * n_heads * (nope + value) + n_heads * value * n_hidden
     else:
-        per_layer = hidden * model.head_size * 2.0 * (n_heads + model.n_kv_heads)
+        per_layer = n_hidden * model.head_size * 2.0 * (n_heads + model.n_kv_heads)
     return model.n_layers * per_layer
 
 
