@@ -60,12 +60,19 @@ _FILE = click.Path(path_type=Path)
 def calibrate(paths: tuple[Path, ...], **given: Any) -> None:
     """Profile an endpoint from measured runs.
 
-    PATH: results of aiperf, guidellm or `vllm bench serve`, or a folder with requests.jsonl.
+    PATH: results of aiperf, guidellm or `vllm bench serve`, a folder with requests.jsonl; or, for
+    latency over concurrency alone, a table of measured points or saved /metrics pages of vLLM.
 
     \b
     weighbridge calibrate run.json --kv-tokens 41408 -o profile.json --plot errors.html
     """
-    from weighbridge.study.calibrate import observe, prepare, profile_text
+    from weighbridge.study.calibrate import (
+        are_aggregates,
+        calibrate_points,
+        observe,
+        prepare,
+        profile_text,
+    )
 
     plot = given["plot"]
     if plot is not None and plot.suffix not in PLOTS:
@@ -75,9 +82,13 @@ def calibrate(paths: tuple[Path, ...], **given: Any) -> None:
     check_writable(given["out"], plot)
     if given["drive"] is not None:
         paths = (*paths, *_driven(given))
-    runs = observe(paths, given["ledger"], given["target"])
-    prepared = prepare(runs, _told(given))
-    profile = _calibrated(prepared, given["seed"])
+    if are_aggregates(paths):
+        if plot is not None:
+            raise InputError("--plot", "", "needs single requests", "leave it out for aggregates")
+        profile = calibrate_points(paths, _told(given), datetime.now(UTC).date())
+    else:
+        runs = observe(paths, given["ledger"], given["target"])
+        profile = _calibrated(prepare(runs, _told(given)), given["seed"])
     _show(profile)
     replace_file(given["out"], profile_text(profile).encode())
     click.echo(f"written: {given['out']}")

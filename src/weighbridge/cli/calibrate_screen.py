@@ -34,12 +34,15 @@ def show(profile: EndpointProfile) -> None:
     what = [told.model or "model not told", told.gpu or "GPU not told", told.engine or ""]
     n_requests = sum(one.n_requests for one in profile.sources)
     console.print(Text(", ".join(filter(None, what)), style="bold"))
-    console.print(
-        f"{n_requests} requests of {len(profile.sources)} runs, {profile.made_on.isoformat()}, "
-        f"{profile.n_evaluations} simulations"
-    )
-    console.print(_parameters(profile))
-    console.print(_errors(profile))
+    measured = f"{n_requests} requests of {len(profile.sources)} runs"
+    if not profile.parameters:
+        measured = f"{len(profile.sources)} aggregate points"
+    console.print(f"{measured}, {profile.made_on.isoformat()}, {profile.n_evaluations} simulations")
+    if profile.parameters:
+        console.print(_parameters(profile))
+        console.print(_errors(profile))
+    if profile.curves:
+        console.print(_curves(profile))
     if profile.suggested:
         console.print(_next_runs(profile))
     for note in profile.notes:
@@ -90,6 +93,25 @@ def _errors(profile: EndpointProfile) -> Table:
             _number(one.simulated_p90_s, ""),
             f"{one.p90_error_frac:+.1%}",
         )
+    return table
+
+
+def _curves(profile: EndpointProfile) -> Table:
+    table = Table(title="Latency over concurrency", title_justify="left", box=None, pad_edge=False)
+    for name in ("metric", "input", "output"):
+        table.add_column(name)
+    for name in ("at once", "latency", "90 % from", "to"):
+        table.add_column(name, justify="right")
+    for curve in profile.curves:
+        for n_concurrent in curve.n_concurrent:
+            found, _ = curve.at(n_concurrent)
+            table.add_row(
+                _METRICS[curve.metric],
+                f"{curve.input_tokens:.0f}",
+                f"{curve.output_tokens:.0f}",
+                f"{n_concurrent:.0f}",
+                *(_number(value, "") for value in (found.mid, found.low, found.high)),
+            )
     return table
 
 

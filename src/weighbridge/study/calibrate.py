@@ -15,6 +15,7 @@ import numpy as np
 from weighbridge.capacity.calibrate import (
     EndpointProfile,
     calibrate,
+    calibrate_aggregates,
     profile_as_dict,
     profile_from_dict,
 )
@@ -26,12 +27,14 @@ from weighbridge.catalog.canonical import canonical_gpu, canonical_model, canoni
 from weighbridge.catalog.facts import load_catalog
 from weighbridge.catalog.serving_fit import load_serving_fit
 from weighbridge.units import CatalogError, InputError
-from weighbridge.usage.bench.detect import read_runs
+from weighbridge.usage.bench.detect import name_format, read_loads, read_runs
 from weighbridge.usage.bench.gateway_ledger import observe_ledger
-from weighbridge.usage.observed import EngineSettings, ObservedRun
+from weighbridge.usage.bench.points import read_serving_points
+from weighbridge.usage.observed import EngineSettings, ObservedLoad, ObservedRun, ServingPoint
 from weighbridge.usage.store import open_ledger
 
 _VLLM = re.compile(r"vllm (\d+)\.(\d+)")
+_AGGREGATES = ("vllm metrics", "measured points")
 _ASYNC_SINCE = (0, 14)  # release from which vLLM schedules asynchronously by default
 
 
@@ -68,6 +71,83 @@ def observe(paths: Sequence[Path], ledger: Path | None, target: str | None) -> l
             "calibrate", "", "is given nothing to read", "name result files, or --ledger"
         )
     return runs
+
+
+def are_aggregates(paths: Sequence[Path]) -> bool:
+    """Whether files hold aggregate figures, which all of them must or none."""
+    kinds = [not path.is_dir() and name_format(path) in _AGGREGATES for path in paths]
+    if any(kinds) and not all(kinds):
+        mixed = ", ".join(str(path) for path, one in zip(paths, kinds, strict=True) if one)
+        raise InputError(
+            mixed, "", "holds aggregates, others hold requests", "calibrate from one or the other"
+        )
+    return bool(kinds) and all(kinds)
+
+
+def calibrate_points(paths: Sequence[Path], told: Told, made_on: date) -> EndpointProfile:
+    """The profile of an endpoint of which only aggregate figures are known."""
+    points = [point for path in paths for point in _points(path, told.settings)]
+    notes = ["made of aggregate figures: latency over concurrency, and no step time"]
+    n_block = told.settings.n_block_tokens or 16
+    limits = EngineLimits(kv_tokens=told.settings.kv_tokens or n_block, n_block_tokens=n_block)
+    return calibrate_aggregates(
+        points, limits, made_on=made_on, settings=told.settings, notes=notes
+    )
+
+
+def _points(path: Path, told: EngineSettings) -> list[ServingPoint]:
+    if name_format(path) == "vllm metrics":
+        return [_point_of_load(load) for load in read_loads(path)]
+    points = [one for one in read_serving_points(path) if _is_of(one, told)]
+    systems = {
+        (one.model, one.gpu, one.n_gpus, one.n_tensor_parallel, one.engine) for one in points
+    }
+    if len(systems) != 1:
+        some = "; ".join(" ".join(map(str, one)) for one in sorted(systems, key=str)[:3])
+        raise InputError(
+            str(path),
+            "model, gpu, n_gpus, tp, engine",
+            f"are of {len(systems)} systems ({some} …)" if systems else "match none of the rows",
+            "name one with --model, --gpu, --tensor-parallel and --engine, as the file writes them",
+        )
+    return points
+
+
+def _is_of(point: ServingPoint, told: EngineSettings) -> bool:
+    pairs = (
+        (told.model, point.model),
+        (told.gpu, point.gpu),
+        (told.engine, point.engine),
+        (told.n_tensor_parallel, point.n_tensor_parallel),
+    )
+    same = all(wanted is None or wanted == found for wanted, found in pairs)
+    return same and not point.disaggregated
+
+
+def _point_of_load(load: ObservedLoad) -> ServingPoint:
+    """Means of a stretch of load; the lengths are rounded, so that like stretches are one mix."""
+    tpot = load.tpot_s or load.itl_s
+    lengths = [
+        None if one is None else float(f"{one.mean:.1g}")
+        for one in (load.input_tokens, load.output_tokens)
+    ]
+    return ServingPoint(
+        source=load.name,
+        model=load.settings.model or "",
+        gpu=load.settings.gpu or "",
+        n_gpus=None,
+        n_tensor_parallel=load.settings.n_tensor_parallel,
+        expert_parallel=None,
+        precision=None,
+        engine=load.settings.engine or "",
+        input_tokens=lengths[0],
+        output_tokens=lengths[1],
+        n_concurrent=load.mean_running_requests,
+        ttft_s=None if load.ttft_s is None else load.ttft_s.mean,
+        tpot_s=None if tpot is None else tpot.mean,
+        output_tokens_per_s=None,
+        disaggregated=False,
+    )
 
 
 def prepare(runs: Sequence[ObservedRun], told: Told) -> Prepared:

@@ -24,6 +24,7 @@ from weighbridge.capacity.calibrate.evidence import (
     in_flight_requests,
 )
 from weighbridge.capacity.calibrate.held_out import MetricError, held_out_errors
+from weighbridge.capacity.calibrate.load_curve import LEAST_POINTS, load_curves
 from weighbridge.capacity.calibrate.misfit import Misfit
 from weighbridge.capacity.calibrate.parameters import (
     NAMES,
@@ -33,7 +34,7 @@ from weighbridge.capacity.calibrate.parameters import (
     step_time_of,
 )
 from weighbridge.capacity.calibrate.search import PLAIN, THOROUGH, Effort, search
-from weighbridge.capacity.observed import EngineSettings, ObservedRun
+from weighbridge.capacity.observed import EngineSettings, ObservedRun, ServingPoint
 from weighbridge.capacity.simulation.compiled import numba_is_here
 from weighbridge.capacity.step_time import EngineLimits, StepTime
 from weighbridge.capacity.traffic import Floats
@@ -165,6 +166,81 @@ def calibrate(  # noqa: PLR0913
     return _profile(
         runs, evidence, limits, found, errors, made_on, settings, held_out_frac, progress, notes
     )
+
+
+def calibrate_aggregates(
+    points: Sequence[ServingPoint],
+    limits: EngineLimits,
+    *,
+    made_on: date,
+    settings: EngineSettings,
+    notes: Sequence[str] = (),
+) -> EndpointProfile:
+    """A profile of aggregate figures: latency over concurrency, for each mix of lengths.
+
+    Means over many requests tell no parameter of the step time; they tell how latency grows with
+    concurrency for the lengths that were measured, and that is what the profile holds.
+
+    Parameters
+    ----------
+    points : sequence of ServingPoint
+        Of one endpoint.
+    limits : EngineLimits
+        Kept in the profile.
+    made_on : date
+    settings : EngineSettings
+    notes : sequence of str
+
+    Returns
+    -------
+    EndpointProfile
+        Without parameters; `curves` holds two for each mix, at most.
+
+    Raises
+    ------
+    InputError
+        Where no mix of lengths was measured at four concurrencies or more.
+    """
+    mixes: dict[tuple[float | None, float | None], list[ServingPoint]] = {}
+    for one in points:
+        mixes.setdefault((one.input_tokens, one.output_tokens), []).append(one)
+    enough = [
+        group
+        for group in mixes.values()
+        if len({one.n_concurrent for one in group}) >= LEAST_POINTS
+    ]
+    used = enough or [max(mixes.values(), key=len, default=[])]
+    curves = tuple(curve for group in used for curve in load_curves(group))
+    kept = [one for group in used for one in group]
+    return EndpointProfile(
+        made_on=made_on,
+        sources=tuple(_source_of_point(one) for one in kept),
+        settings=settings,
+        limits=limits,
+        parameters=(),
+        correlations=(),
+        held_out=(),
+        held_out_frac=0.0,
+        suggested=(),
+        covered=Covered(
+            input_tokens=_span([curve.input_tokens for curve in curves]),
+            output_tokens=_span([curve.output_tokens for curve in curves]),
+            in_flight_requests=_span([n for curve in curves for n in curve.n_concurrent]),
+            requests_per_s=(0.0, 0.0),
+        ),
+        curves=curves,
+        n_evaluations=0,
+        notes=tuple(notes),
+    )
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
+
+
+def _source_of_point(point: ServingPoint) -> ProfileSource:
+    told = (point.n_concurrent, point.ttft_s, point.tpot_s, point.input_tokens, point.output_tokens)
+    return ProfileSource(point.source, 0, 0, sha256(repr(told).encode()).hexdigest())
 
 
 def _effort() -> Effort:

@@ -1,0 +1,159 @@
+"""`weighbridge calibrate`: a profile that can be read again, and errors that write nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from weighbridge.capacity.calibrate import calibration
+from weighbridge.capacity.calibrate.search import Effort
+from weighbridge.capacity.simulation import simulate
+from weighbridge.capacity.step_time import EngineLimits, StepTime
+from weighbridge.capacity.traffic import Requests
+from weighbridge.cli import weighbridge
+from weighbridge.study.calibrate import load_endpoint_profile
+from weighbridge.units import InputError
+
+QUICK = Effort(n_starts=8, n_members=0, n_generations=0, n_polish=20, n_refits=2, n_per_refit=12)
+POINTS = """source,model,gpu,num_gpus,tp,precision,engine,isl,osl,concurrency,output_tok_s,ttft_ms,\
+tpot_ms,notes
+a,m,g,1,1,fp8,vllm,512,128,1,,50,10,
+b,m,g,1,1,fp8,vllm,512,128,4,,60,11,
+c,m,g,1,1,fp8,vllm,512,128,16,,90,15,
+d,m,g,1,1,fp8,vllm,512,128,64,,200,28,
+e,m,other,1,1,fp8,vllm,512,128,64,,200,28,
+"""
+
+
+@pytest.fixture(autouse=True)
+def _little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "_effort", lambda: QUICK)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(weighbridge, ["calibrate", *map(str, arguments)])
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Requests of a made engine, as an engine's own log gives them."""
+    rng = np.random.default_rng(0)
+    n = 80
+    requests = Requests(
+        np.cumsum(rng.exponential(0.2, n)), rng.integers(20, 900, n), rng.integers(2, 90, n)
+    )
+    step = StepTime(np.full(65, 0.02), 0.02 + 4e-5 * np.arange(2049.0), 1e-7, 0.0, 0.0, "roofline")
+    limits = EngineLimits(65536, 64, 2048)
+    outcome = simulate(requests, step, limits, compiled=False)
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    rows = []
+    for i in range(n):
+        at = 1000.0 + requests.arrival_s[i]
+        row = {
+            "request_id": f"r{i}",
+            "input_toks": int(requests.input_tokens[i]),
+            "output_toks": int(requests.output_tokens[i]),
+            "arrival_time": 1.7e9 + requests.arrival_s[i],
+            "queued_ts": at,
+            "scheduled_ts": at + outcome.queue_s[i],
+            "first_token_ts": at + outcome.ttft_s[i],
+            "last_token_ts": at + outcome.e2e_s[i],
+        }
+        rows.append(
+            json.dumps({k: v if isinstance(v, str | int) else float(v) for k, v in row.items()})
+        )
+    (folder / "requests.jsonl").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_a_profile_is_written_and_read_again(log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "profile.json"
+    told = ("--max-requests", 64, "--max-batched-tokens", 2048, "--kv-tokens", 65536)
+    plot = tmp_path / "errors.html"
+    result = run(log, *told, "--model", "made", "-o", out, "--plot", plot)
+    assert result.exit_code == 0, result.output
+    profile = load_endpoint_profile(out)
+    assert profile.limits.kv_tokens == 65536
+    assert profile.settings.model == "made"
+    assert profile.sources[0].n_requests == 80
+    assert {one.metric for one in profile.held_out} == {"ttft", "tpot", "e2e"}
+    assert len(profile.step_time().mixed_s) == 2049
+    assert "On the last 50% of each run, which a fit did not see" in result.output
+    assert max(map(len, result.output.splitlines())) <= 100
+    assert plot.read_text().count("<svg ") == 1
+
+
+def test_what_is_not_told_is_assumed_aloud(log: Path, tmp_path: Path) -> None:
+    result = run(log, "-o", tmp_path / "p.json")
+    assert "assumed: the cache's size is not told: taken as never full" in result.output
+    assert "assumed: asynchronous scheduling is not told: taken as off" in result.output
+
+
+def test_aggregate_points_give_latency_over_concurrency(tmp_path: Path) -> None:
+    table = tmp_path / "points.csv"
+    table.write_text(POINTS)
+    out = tmp_path / "profile.json"
+    result = run(table, "--gpu", "g", "-o", out)
+    assert result.exit_code == 0, result.output
+    profile = load_endpoint_profile(out)
+    assert [curve.metric for curve in profile.curves] == ["ttft", "tpot"]
+    found, _ = profile.curves[1].at(8)
+    assert 0.011 < found.mid < 0.015
+    with pytest.raises(InputError, match="made of aggregate figures alone"):
+        profile.step_time()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "is given nothing to read"),
+        (("nowhere.json",), "nowhere.json"),
+        (("--ledger", "."), "--target: : is missing"),
+        (("--plot", "errors.pdf"), "is of no known kind"),
+        (
+            ("--drive", "aiperf", "--url", "http://localhost:1"),
+            "--model: : is missing with --drive",
+        ),
+    ],
+)
+def test_bad_input_is_told_and_nothing_is_written(
+    arguments: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "profile.json"
+    result = run(*arguments, "-o", out)
+    assert result.exit_code == 2
+    assert told.replace(": : ", ": ") in result.output
+    assert not out.exists()
+
+
+def test_points_of_two_systems_are_refused_by_name(tmp_path: Path) -> None:
+    table = tmp_path / "points.csv"
+    table.write_text(POINTS)
+    result = run(table, "-o", tmp_path / "p.json")
+    assert result.exit_code == 2
+    assert "are of 2 systems" in result.output
+    assert not (tmp_path / "p.json").exists()
+
+
+def test_a_word_of_ones_own_that_the_catalog_does_not_know_is_an_error(
+    log: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "p.json"
+    result = run(log, "--model", "llama-3.1-8b", "--gpu", "h1000", "-o", out)
+    assert result.exit_code == 2
+    assert "h1000" in result.output
+    assert not out.exists()
+
+
+def test_a_file_that_is_no_profile_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text("{")
+    with pytest.raises(InputError, match="is not JSON"):
+        load_endpoint_profile(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_endpoint_profile(tmp_path / "none.json")
