@@ -17,7 +17,7 @@ from weighbridge.units import InputError
 from weighbridge.usage.bills import read_bill
 from weighbridge.usage.detect import detect, told
 from weighbridge.usage.importing import ImportOptions, ImportReport, ImportRequest, import_logs
-from weighbridge.usage.inputs import LogFile
+from weighbridge.usage.log_files import LogFile
 from weighbridge.usage.store import open_ledger
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "import"

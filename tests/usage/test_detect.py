@@ -12,8 +12,8 @@ import pytest
 
 from weighbridge.units import InputError
 from weighbridge.usage.detect import Detected, detect, sample_of, told
-from weighbridge.usage.inputs import LogFile, find_files
 from weighbridge.usage.kinds import KINDS
+from weighbridge.usage.log_files import LogFile, find_files
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "import"
 PAGE = (GOLDEN / "openai-usage.json").read_bytes()

@@ -11,7 +11,7 @@ def print_kinds(names: Sequence[str], scratch: Path) -> None:
     from rich.console import Console
 
     from weighbridge.usage.detect import detect, told
-    from weighbridge.usage.inputs import find_files
+    from weighbridge.usage.log_files import find_files
 
     console = Console(highlight=False, soft_wrap=True)
     for file in find_files(names, ("json", "csv", "parquet"), scratch):

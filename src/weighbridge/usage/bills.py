@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 from weighbridge.units import InputError
 from weighbridge.usage.batches import check_utf8
 from weighbridge.usage.detect import Detected, detect
-from weighbridge.usage.inputs import LogFile, refuse_not_text, translated, unpacked
 from weighbridge.usage.kinds import BILLS
+from weighbridge.usage.log_files import LogFile
 from weighbridge.usage.pages import unwrapped
 from weighbridge.usage.sources.bill import Bill, Paths
+from weighbridge.usage.unpacking import refuse_not_text, translated, unpacked
 
 LARGEST_BILL_BYTES = 1 << 29
 _DAY = dt.timedelta(days=1)

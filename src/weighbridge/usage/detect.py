@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 
 from weighbridge.units import InputError
 from weighbridge.usage.batches import check_utf8
-from weighbridge.usage.inputs import LogFile, refuse_not_text, translated, unpacked
 from weighbridge.usage.kinds import KINDS, Kind
+from weighbridge.usage.log_files import LogFile
 from weighbridge.usage.sources.source import Format, Source
+from weighbridge.usage.unpacking import refuse_not_text, translated, unpacked
 
 SAMPLE_BYTES = 1 << 20
 MOST_ROWS = 100

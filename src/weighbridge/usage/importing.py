@@ -8,28 +8,30 @@ manifests, renamed into place last, make it count.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import duckdb
 
 from weighbridge.units import InputError, TooManyRejectsError
-from weighbridge.usage.buckets import MOST_ROWS, RequestCounter, resolution_words
+from weighbridge.usage.buckets import RequestCounter, resolution_words
 from weighbridge.usage.detect import named_rightly
 from weighbridge.usage.duplicates import Renamed, Seen, Staged, find_seen, whole_rows
 from weighbridge.usage.faults import CONFLICT, MENDS, Reject
-from weighbridge.usage.inputs import LogFile, Reading, find_files, format_of
+from weighbridge.usage.import_options import ImportOptions as ImportOptions
+from weighbridge.usage.import_options import plan_of, settings_of
+from weighbridge.usage.inputs import LogFile, Reading, format_of
+from weighbridge.usage.locating import located_in
+from weighbridge.usage.log_files import find_files
 from weighbridge.usage.rejects import hashes_of_lines, write_rejects
 from weighbridge.usage.shape import Plan
 from weighbridge.usage.sources import source_named
-from weighbridge.usage.sources.source import Source, Take
-from weighbridge.usage.sources.table import ColumnMap, with_map
+from weighbridge.usage.sources.source import Source
+from weighbridge.usage.sources.table import with_map
 from weighbridge.usage.staging import Chunk, PartJob, StagedPart, Workers, ids_name
 from weighbridge.usage.store import (
     Manifest,
@@ -46,18 +48,6 @@ ROWS_PER_PART = 2_000_000
 WORTH_PROCESSES_BYTES = 32 * 2**20  # starting them takes as long as reading this much
 
 OnProgress = Callable[[str, int, int], None]  # stage, done, total
-
-
-@dataclass(frozen=True, slots=True)
-class ImportOptions:
-    """What a user says of the logs; everything else comes from the source."""
-
-    column_map: ColumnMap = field(default_factory=lambda: ColumnMap({}, {}))
-    timezone: str | None = None
-    start: str | None = None
-    prices: Path | None = None
-    tokens_per_request: int | None = None  # of a report by bucket of time that counts no requests
-    most_rows: int | None = None  # that such a report may become
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +121,11 @@ def import_logs(
     `n_workers` is the number of processes: 0 reads in this one, None decides by size.
     """
     options, into = request.options, request.into
-    plan = _plan(with_map(source_named(request.source), options.column_map), options, now)
+    plan = plan_of(with_map(source_named(request.source), options.column_map), options, now)
     try:
         with locked(into), staging(into) as place:
             found = find_files(request.files, plan.source.formats, place)
-            work = _Import(plan, into, place, _settings(options))
+            work = _Import(plan, into, place, settings_of(options))
             with Workers(place, plan.prices, _n_processes(found, n_workers)) as workers:
                 return work.run(found, workers, on_progress)
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as fault:
@@ -148,77 +138,6 @@ def _n_processes(found: Sequence[LogFile], n_workers: int | None) -> int:
         return n_workers
     large = sum(file.path.stat().st_size for file in found) > WORTH_PROCESSES_BYTES
     return (os.cpu_count() or 1) if large else 0
-
-
-def _plan(source: Source, options: ImportOptions, now: dt.datetime) -> Plan:
-    zone = options.timezone or options.column_map.timezone
-    if zone is not None and zone != "UTC":
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, IsADirectoryError) as fault:
-            mend = "name one of the tz database, for example UTC or Europe/Berlin"
-            raise InputError("--timezone", "", f"there is no time zone {zone!r}", mend) from fault
-    if options.start is not None and source.start is None:
-        problem = f"the source {source.name} has instants of its own"
-        raise InputError("--start", "", problem, "leave --start out")
-    _check_bucket_options(source, options)
-    start = options.start or source.start
-    return Plan(
-        source=source,
-        constants=dict(options.column_map.constants),
-        timezone=zone,
-        start_us=0 if start is None else _start_us(start),
-        now_us=int(now.timestamp() * 1e6),
-        prices=options.prices,
-        tokens_per_request=options.tokens_per_request,
-        most_rows=MOST_ROWS if options.most_rows is None else options.most_rows,
-    )
-
-
-def _check_bucket_options(source: Source, options: ImportOptions) -> None:
-    counts = any(one.quantity == "n_requests" and one.required for one in source.takes)
-    for name, value, is_used in (
-        ("--tokens-per-request", options.tokens_per_request, source.is_bucketed and not counts),
-        ("--most-rows", options.most_rows, source.is_bucketed),
-    ):
-        if value is not None and not is_used:
-            problem = f"the source {source.name} says itself which requests there were"
-            raise InputError(name, "", problem, f"leave {name} out")
-        if value is not None and value < 1:
-            raise InputError(name, "", f"is {value}", "give a whole number above zero")
-
-
-def _start_us(text: str) -> int:
-    mend = "write an instant with its zone, for example 2026-01-05T00:00:00Z"
-    try:
-        start = dt.datetime.fromisoformat(text)
-    except ValueError as fault:
-        raise InputError("--start", "", f"{text!r} is not an instant", mend) from fault
-    if start.tzinfo is None:
-        raise InputError("--start", "", f"{text!r} has no time zone", mend)
-    return int(start.timestamp()) * 10**6 + start.microsecond
-
-
-def _digest_of(prices: Path | None) -> str:
-    """Digest of a price file: the same log priced otherwise is another import."""
-    return "" if prices is None else hashlib.sha256(prices.read_bytes()).hexdigest()[:16]
-
-
-def _settings(options: ImportOptions) -> dict[str, str]:
-    told = options.column_map
-    columns = [f"{q}={c}" + (f":{unit}" if unit else "") for q, (c, unit) in told.columns.items()]
-    settings = {
-        "map": " ".join(sorted(columns)),
-        "constants": " ".join(sorted(f"{q}={value}" for q, value in told.constants.items())),
-        "input_includes_cache": ""
-        if told.input_includes_cache is None
-        else str(told.input_includes_cache).lower(),
-        "timezone": options.timezone or told.timezone or "",
-        "start": options.start or "",
-        "prices": _digest_of(options.prices),
-        "tokens_per_request": str(options.tokens_per_request or ""),
-    }
-    return {name: value for name, value in settings.items() if value}
 
 
 @dataclass(slots=True)
@@ -458,37 +377,6 @@ def _check_usable(one: _FileRead) -> None:
     problem += f", and {others} other reason{'s' * (others > 1)}" if others else ""
     mend = MENDS.get(reason, "check that this is the right source, and export the log again")
     raise InputError(f"{one.file.name}:{first}", name, problem, mend)
-
-
-def located_in(source: Source, reading: Reading) -> Source:
-    """The source with each path found in this file's columns; raises where a needed one is not.
-
-    A name that a user wrote with dots is a column of that name if there is one, else a path.
-    """
-    names = set(reading.names)
-    takes = []
-    for take in source.takes:
-        paths = tuple(
-            tuple(path[0].split(".")) if len(path) == 1 and path[0] not in names else path
-            for path in take.paths
-        )
-        if names and not any(path[0] in names for path in paths):
-            _refuse_missing(source, take, reading)
-        takes.append(replace(take, paths=paths))
-    return replace(source, takes=tuple(takes))
-
-
-def _refuse_missing(source: Source, take: Take, reading: Reading) -> None:
-    if not (take.required or source.mapped_by_user):
-        return
-    wanted = " or ".join(".".join(path) for path in take.paths)
-    shown = ", ".join(reading.names[:40]) + (", ..." if len(reading.names) > 40 else "")
-    if source.mapped_by_user:
-        problem = f"there is no column {wanted!r} to map {take.quantity} to"
-        raise InputError(reading.file.name, wanted, problem, f"one of {shown}")
-    problem = f"is not a column of this file, so it is no {source.title}; its columns are {shown}"
-    mend = "name the right source, or use `table` with --map"
-    raise InputError(reading.file.name, wanted, problem, mend)
 
 
 def _part_jobs(one: _FileRead, seen: Seen, renamed: Renamed) -> list[PartJob]:

@@ -1,22 +1,16 @@
-"""The files to read in: found in directories, unpacked on the way, cut into tasks, hashed."""
+"""A file being read in: unpacked on the way, cut into tasks, hashed."""
 
 from __future__ import annotations
 
 import csv
-import glob
-import gzip
 import hashlib
 import io
 import os
-import sys
-import tempfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,8 +21,11 @@ from weighbridge.units import InputError
 from weighbridge.usage.batches import CellsTask, ItemsTask, LinesTask, Task, check_utf8
 from weighbridge.usage.buckets import BucketsTask, RequestCounter
 from weighbridge.usage.faults import NOT_CSV, TOO_LONG, Reject
+from weighbridge.usage.log_files import LogFile as LogFile
 from weighbridge.usage.pages import unwrapped
 from weighbridge.usage.sources.source import Envelope, Format
+from weighbridge.usage.unpacking import format_of as format_of
+from weighbridge.usage.unpacking import refuse_not_text, translated, unpacked
 
 MIB = 1 << 20
 LONGEST_ROW_BYTES = 8 * MIB
@@ -37,119 +34,10 @@ CHUNK_BYTES = 8 * MIB
 TASK_BYTES = 32 * MIB
 ROWS_PER_TASK = 10_000
 
-SUFFIXES: dict[Format, tuple[str, ...]] = {
-    "json": (".json", ".jsonl", ".ndjson"),
-    "csv": (".csv",),
-    "parquet": (".parquet", ".pq"),
-}
-_UTF16 = ("is UTF-16 text, not UTF-8", "convert it first, for example: iconv -f UTF-16 -t UTF-8")
-# What files begin with that no log in text begins with, and what to do then.
-_NOT_TEXT: tuple[tuple[bytes, str, str], ...] = (
-    (b"\xff\xfe", *_UTF16),
-    (b"\xfe\xff", *_UTF16),
-    (b"PAR1", "is a Parquet file", "import it with the source `parquet` or `table`"),
-    (b"PK\x03\x04", "is a zip archive or a workbook", "unpack it, or save the sheet as CSV"),
-    (b"BZh", "is packed with bzip2", "unpack it first: bzip2 -d FILE"),
-    (b"\xfd7zXZ\0", "is packed with xz", "unpack it first: xz -d FILE"),
-    (b"%PDF", "is a PDF", "export the data as CSV or JSON"),
-)
 _NEWLINE = ord("\n")
 
 OnBytes = Callable[[int], None]
 AnyTask = Task | BucketsTask
-
-
-@dataclass(frozen=True, slots=True)
-class LogFile:
-    """One file to read; `path` may be a copy of standard input that has no other name."""
-
-    name: str
-    path: Path
-    is_stdin: bool = False
-
-
-def find_files(
-    named: Sequence[str | Path], formats: Sequence[Format], scratch: Path
-) -> list[LogFile]:
-    """The files named, those in the directories named (by suffix), and standard input for `-`."""
-    found: list[LogFile] = []
-    for name in named:
-        path = Path(name)
-        if str(name) == "-":
-            found.append(_from_stdin(scratch))
-        elif path.is_dir():
-            found.extend(_in_directory(path, formats))
-        elif path.exists():
-            found.append(LogFile(str(name), path))
-        elif glob.has_magic(str(name)):
-            found.extend(_matching(str(name)))
-        elif path.is_symlink():
-            raise InputError(str(name), "", "is a symlink that leads nowhere", "mend the link")
-        else:
-            raise InputError(str(name), "", "there is no such file", "check the path")
-    if not found:
-        raise InputError("import", "FILE", "no file is named", "name files, directories or -")
-    return found
-
-
-def _matching(pattern: str) -> list[LogFile]:
-    """Files that a quoted pattern fits, for shells that would not expand it."""
-    found = [Path(one) for one in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
-    files = [LogFile(str(one), one) for one in found if one.is_file()]
-    if not files:
-        raise InputError(pattern, "", "no file fits the pattern", "check the path")
-    return files
-
-
-def _from_stdin(scratch: Path) -> LogFile:
-    """Standard input, copied to a nameless file: rows may hold prompts, and no crash keeps it."""
-    handle, name = tempfile.mkstemp(dir=scratch)
-    os.unlink(name)  # noqa: PTH108  (the open handle keeps the bytes readable)
-    with os.fdopen(handle, "wb", closefd=False) as copy:
-        while block := sys.stdin.buffer.read(MIB):
-            copy.write(block)
-    return LogFile("-", Path(f"/dev/fd/{handle}"), is_stdin=True)
-
-
-def _in_directory(folder: Path, formats: Sequence[Format]) -> list[LogFile]:
-    wanted = tuple(suffix for one in formats for suffix in SUFFIXES[one])
-    found = [
-        LogFile(str(file), file)
-        for file in sorted(_walk(folder, ()))
-        if file.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(wanted)
-    ]
-    if not found:
-        endings = ", ".join(wanted)
-        problem = "the directory holds no log"
-        raise InputError(str(folder), "", problem, f"logs here end in {endings} (also .gz, .zst)")
-    return found
-
-
-def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
-    real = folder.resolve()
-    if real in above:
-        mend = "remove the link, or name the directories without it"
-        raise InputError(str(folder), "", f"is a symlink loop (leads back to {real})", mend)
-    for item in sorted(folder.iterdir()):
-        if _is_loop(item):
-            mend = "remove the link, or name the files without it"
-            raise InputError(str(item), "", "is a symlink loop", mend)
-        if item.is_dir():
-            yield from _walk(item, (*above, real))
-        elif item.is_file():
-            yield item
-
-
-def _is_loop(item: Path) -> bool:
-    if not item.is_symlink():
-        return False
-    try:
-        item.resolve(strict=True)
-    except FileNotFoundError:
-        return False
-    except (OSError, RuntimeError):  # RuntimeError: how pathlib names a loop before Python 3.13
-        return True
-    return False
 
 
 class _Hashing(io.RawIOBase):
@@ -422,35 +310,6 @@ class Reading:
                 yield _parquet_task(batch, first)
 
 
-@contextmanager
-def translated(where: str) -> Iterator[None]:
-    """What libraries say of an unreadable file, as an error that names it and the mend."""
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
-        problem = f"the gzip data is truncated or damaged ({fault})"
-        raise InputError(where, "", problem, "copy or export the file again") from fault
-    except PermissionError as fault:
-        raise InputError(where, "", "may not be read", "allow it") from fault
-    except OSError as fault:
-        mend = "copy or export the file again"
-        raise InputError(where, "", f"cannot be read ({fault})", mend) from fault
-    except pa.ArrowInvalid as fault:
-        raise InputError(where, "", str(fault), "export the file again") from fault
-
-
-def refuse_not_text(start: bytes, where: str) -> None:
-    """Raise where a file's first bytes show that it is empty, or no text in UTF-8."""
-    if not start:
-        raise InputError(where, "", "the file is empty", "export the log again")
-    for magic, problem, mend in _NOT_TEXT:
-        if start.startswith(magic):
-            raise InputError(where, "", problem, mend)
-    if b"\0" in start:
-        mend = "name the right file; text in UTF-16 must be converted to UTF-8 first"
-        raise InputError(where, "", "is not text: it holds zero bytes", mend)
-
-
 def _n_newlines(data: bytes) -> int:
     """What `data.count` says, in less than half its time."""
     return int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE))
@@ -512,31 +371,6 @@ class _CsvLines:
         taken = self._first, self._raw.rstrip(b"\r\n")
         self._first, self._raw = self._line + 1, b""
         return taken
-
-
-def unpacked(raw: IO[bytes]) -> tuple[Any, bool]:
-    magic = raw.read(4)
-    raw.seek(0)
-    if magic[:2] == b"\x1f\x8b":
-        return gzip.GzipFile(fileobj=raw), True
-    if magic == b"\x28\xb5\x2f\xfd":
-        return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"), True
-    return raw, False
-
-
-def format_of(file: LogFile, formats: Sequence[Format]) -> Format:
-    """Which of a source's formats a file is in, by what it begins with."""
-    if len(formats) == 1:
-        return formats[0]
-    try:
-        with file.path.open("rb") as raw:
-            raw.seek(0)
-            start = unpacked(raw)[0].read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
-    except (EOFError, zlib.error, OSError, pa.ArrowInvalid):
-        return formats[0]  # the reading itself will say what is wrong
-    if start[:4] == b"PAR1":
-        return "parquet"
-    return "json" if start[:1] in (b"{", b"[") else "csv" if "csv" in formats else formats[0]
 
 
 def _elements(data: bytes) -> list[msgspec.Raw]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from weighbridge.catalog.prices import PriceBook
-from weighbridge.ledger.pricing import PriceKey, TokenColumns, price_batch
 from weighbridge.ledger.record import COLUMN_NAMES, GATEWAY_COLUMN_NAMES
 from weighbridge.units import InputError
 from weighbridge.usage.batches import Batch, sha256_of
@@ -47,10 +45,11 @@ from weighbridge.usage.faults import (
     Faults,
     Reject,
 )
+from weighbridge.usage.row_costs import BUCKETS, add_cost
+from weighbridge.usage.row_costs import MOST_PICO_USD as MOST_PICO_USD
 from weighbridge.usage.sources.source import (
     QUANTITIES,
     SECONDS_PER_UNIT,
-    SELF_HOSTED_PROVIDERS,
     Source,
     Take,
 )
@@ -58,10 +57,6 @@ from weighbridge.usage.store import SCHEMA
 
 CLOCK_SKEW_US = 300 * 10**6  # two machines' clocks may differ; more than this is a wrong date
 OLDEST_US = 1_420_070_400 * 10**6  # 2015-01-01: before it, a unit was mistaken
-_MOST_COUNTED = 1 << 20
-MOST_PICO_USD = 10**18 - 1  # what decimal(18, 12) holds
-
-_BUCKETS = ("uncached_input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
 GATEWAY_CACHE = "gateway-cache"  # the target of what a gateway answered from its own cache
 
 
@@ -189,7 +184,7 @@ def shape(batch: Batch, plan: Plan, prices: Prices, spread: Spread | None = None
     if spread is not None:
         assert not reading.has("reported_cost_usd"), "a cost would be told once for each request"
         return _shaped_requests(batch, columns, reading, spread, prices)
-    _add_cost(columns, batch.faults, prices.book)
+    add_cost(columns, batch.faults, prices.book)
     if plan.makes_ids:
         columns["request_id"] = _made_ids(columns)
     good, rejects = _rejects(batch)
@@ -214,7 +209,7 @@ def _shaped_requests(
     rejects = tuple(reject for reject in rejects if reject.line not in known)
     made = spread.requests(columns, ended.values, good)
     faults = Faults()
-    _add_cost(made.columns, faults, prices.book)
+    add_cost(made.columns, faults, prices.book)
     for row, (quantity, reason) in faults.found.items():
         raise InputError(f"row {made.lines[row]}", quantity, reason, "export the report again")
     order = np.argsort(made.columns["started_at"], kind="stable")
@@ -237,7 +232,7 @@ def _check_buckets(
     faults.add(np.flatnonzero(usable & (ended.values > now_us)), "bucket_ended_at", UNFINISHED)
     backwards = usable & (ended.values <= started)
     faults.add(np.flatnonzero(backwards), "bucket_ended_at", ENDS_BEFORE_START)
-    tokens = sum(columns[name] for name in _BUCKETS)
+    tokens = sum(columns[name] for name in BUCKETS)
     idle = ~told.empty & (told.values == 0) & (tokens > 0)
     faults.add(np.flatnonzero(idle), "n_requests", NO_REQUESTS)
     faults.add(np.flatnonzero(told.values > MOST_REQUESTS), "n_requests", TOO_LARGE)
@@ -328,7 +323,7 @@ def _forget_what_no_model_did(columns: dict[str, Any], reading: _Reading) -> Non
     answered = pc.equal(reading.text("answered_from_cache"), "yes")
     cached = pc.fill_null(answered, False).to_numpy(zero_copy_only=False)
     if cached.any():
-        for name in (*_BUCKETS, "reasoning_tokens"):
+        for name in (*BUCKETS, "reasoning_tokens"):
             columns[name] = np.where(cached, 0, columns[name])
         attempts = columns["attempts"]
         columns["attempts"] = Numbers(
@@ -361,73 +356,6 @@ def _made_ids(columns: Mapping[str, Any]) -> pa.Array:
 
 def _filled(column: Any) -> NDArray[Any]:
     return np.where(column.empty, -1, column.values) if isinstance(column, Numbers) else column
-
-
-def _add_cost(columns: dict[str, Any], faults: Faults, book: PriceBook) -> None:
-    n = len(columns["started_at"])
-    own = pc.is_in(columns["provider"], pa.array(sorted(SELF_HOSTED_PROVIDERS)))
-    self_hosted = own.to_numpy(zero_copy_only=False) & ~columns["from_cache"]
-    cost, priced = _priced(columns, faults, book)
-    priced &= ~self_hosted
-    free = columns["from_cache"]
-    state = np.where(priced | free, 0, np.where(self_hosted, 2, 1)).astype(np.int8)
-    columns["price_state"] = pa.DictionaryArray.from_arrays(
-        pa.array(state), pa.array(["priced", "unpriced", "self_hosted"])
-    ).cast(pa.string())
-    columns["list_cost_usd"] = Numbers(np.where(priced, cost, 0), state != 0)
-    columns["estimated"] = pa.nulls(n, pa.string())
-
-
-def _priced(columns: Mapping[str, Any], faults: Faults, book: PriceBook) -> tuple[Ints, Mask]:
-    n = len(columns["started_at"])
-    cost, priced = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
-    rows = columns["model"].is_valid().to_numpy(zero_copy_only=False)
-    faulty = np.fromiter(faults.found, dtype=np.int64)
-    rows[faulty] = False
-    where = np.flatnonzero(rows)
-    if not len(where):
-        return cost, priced
-    keys, index = _price_keys(columns, where)
-    tokens = TokenColumns(*(columns[bucket][where] for bucket in _BUCKETS))
-    cost[where], priced[where] = price_batch(
-        book, keys, index, columns["started_at"][where], tokens
-    )
-    large = np.flatnonzero(cost > MOST_PICO_USD)
-    faults.add(large, "list_cost_usd", TOO_LARGE)
-    cost[large] = 0
-    return cost, priced
-
-
-def _price_keys(columns: Mapping[str, Any], where: Ints) -> tuple[list[PriceKey], Ints]:
-    code = np.zeros(len(where), dtype=np.int64)
-    words: list[list[str | None]] = []
-    for name in ("provider", "model", "service_tier"):
-        column = columns[name]
-        used = column if len(where) == len(column) else column.take(pa.array(where))
-        coded = used.dictionary_encode(null_encoding="encode")
-        words.append(coded.dictionary.to_pylist())
-        code = code * len(words[-1]) + coded.indices.to_numpy(zero_copy_only=False)
-    found, index = _ranked(code, math.prod(map(len, words)))
-    n_models, n_tiers = len(words[1]), len(words[2])
-    keys = [
-        PriceKey(
-            words[0][one // (n_models * n_tiers)],
-            words[1][one // n_tiers % n_models] or "",
-            words[2][one % n_tiers],
-        )
-        for one in found.tolist()
-    ]
-    return keys, index
-
-
-def _ranked(code: Ints, n_codes: int) -> tuple[Ints, Ints]:
-    """Codes that occur, in order, and which of them each is; sorts only where they are many."""
-    if n_codes > _MOST_COUNTED:
-        found, index = np.unique(code, return_inverse=True)
-        return found, index.astype(np.int64)
-    occurs = np.zeros(n_codes, dtype=bool)
-    occurs[code] = True
-    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[code]
 
 
 def _rejects(batch: Batch) -> tuple[Mask, tuple[Reject, ...]]:
