@@ -1,0 +1,298 @@
+"""Sketches to groups: prompts that share frequent segments were made from one template.
+
+Top down. Segments that always come together are a bundle: the fixed text of a template, or one
+value of a variable. A set of prompts is divided by its heaviest bundles, each part again, until
+none is left that tells templates apart. A value of a variable does not: either it is too rare for
+how little it says, or the prompts with and without it are alike in everything else and those
+without it have nothing recurrent in its place. So is text that only some prompts of a template
+have. What shares nothing frequent with others stays without a group.
+
+Names without a sketch go where all sketched names go that begin like them, if these agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weighbridge.ledger.prompt_shape import HEAD_CHARS, NAME_CHARS, SEGMENT_BYTES, SYSTEM_CHARS
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+UNASSIGNED = -1
+
+LEAST_REQUESTS = 3.0  # that a segment must be seen in
+TOGETHER_FRAC = 0.9  # how often segments of a bundle come together, seen from either
+MOST_SHARED_FRAC = 0.97  # what nearly all have divides nothing
+LEAST_SCORE = 0.2  # share of a bundle times its segments: 4 % of five words, 1 % of a paragraph
+LEAST_ALTERNATIVE = 0.5  # the same, of what stands in the place of a bundle elsewhere
+ALIKE_FRAC = 0.3  # of what prompts with a bundle have, also had without it: they are alike
+LARGE_SEGMENTS = 8  # a bundle of so many is no variable, where nothing around it is fixed
+LARGE_REQUESTS = 10.0
+AGREE_FRAC = 0.9  # of sketched names that begin alike, for the others to follow
+_MOST_SEEDS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """Which group each name belongs to, as numbers from 0; `UNASSIGNED` where none."""
+
+    of_name: Mapping[str, int]
+    n_groups: int
+    skeletons: tuple[frozenset[int], ...]  # segments that at least half of a group's prompts have
+
+    def numbers(self, names: Sequence[str]) -> list[int]:
+        """Group of each name, in order."""
+        return [self.of_name.get(name, UNASSIGNED) for name in names]
+
+
+@dataclass(frozen=True, slots=True)
+class _Corpus:
+    """Sketched names as rows of segments: `cols[starts[i]:starts[i + 1]]`, with their weights."""
+
+    starts: Ints
+    cols: Ints
+    weights: Floats
+    is_user: Mask  # by segment
+    values: NDArray[np.uint64]
+
+    @property
+    def n_segments(self) -> int:
+        return len(self.is_user)
+
+    def entries(self, rows: Ints) -> tuple[Ints, Ints]:
+        """Row (as its place in `rows`) and segment of every entry of these rows."""
+        lengths = self.starts[rows + 1] - self.starts[rows]
+        places = np.repeat(np.arange(len(rows)), lengths)
+        offsets = np.arange(len(places)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return places, self.cols[self.starts[rows][places] + offsets]
+
+    def shares(self, rows: Ints) -> Floats:
+        """Weighted share of rows that have each segment [1]."""
+        places, cols = self.entries(rows)
+        weights = self.weights[rows]
+        found = np.bincount(cols, weights[places], self.n_segments)
+        return found / (float(weights.sum()) or 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bundle:
+    segments: Ints
+    score: float
+    n_requests: float
+
+
+def group(names: Mapping[str, int], sketches: Mapping[str, bytes]) -> Grouped:
+    """Group names by their sketches.
+
+    Parameters
+    ----------
+    names : mapping
+        Requests [1] of each name that stands in the ledger.
+    sketches : mapping
+        Segments of names and, under their first 13 characters, of system prompts.
+
+    Returns
+    -------
+    Grouped
+        Groups numbered by size, the largest first.
+
+    Examples
+    --------
+    >>> from weighbridge.ledger.prompt_shape import PromptShaper
+    >>> shaper = PromptShaper(bytes(32))
+    >>> topics = ("boats", "tea", "snow", "chess", "bees", "jazz", "salt", "maps")
+    >>> asked = [f"Please write a short friendly poem about {one}" for one in topics]
+    >>> asked += [f"Which of our shops in the north sells {one} today?" for one in topics]
+    >>> found = group(
+    ...     {shaper.name("", one): 5 for one in asked},
+    ...     {s.fingerprint: s.segments for one in asked
+    ...      for s in shaper.sketches(shaper.name("", one), "", one)},
+    ... )
+    >>> found.n_groups, found.numbers([shaper.name("", asked[at]) for at in (0, 1, 8, 9)])
+    (2, [0, 0, 1, 1])
+    """
+    sketched = sorted(name for name in names if name in sketches or name[:SYSTEM_CHARS] in sketches)
+    sketched = [name for name in sketched if len(name) < NAME_CHARS or name in sketches]
+    if not sketched:
+        return Grouped({}, 0, ())
+    weights = _weights(names, sketched)
+    corpus = _corpus(sketched, sketches, weights)
+    leaves = _leaves(corpus)
+    sized = sorted(leaves, key=lambda rows: (-float(weights[rows].sum()), sketched[int(rows[0])]))
+    of_name: dict[str, int] = {}
+    skeletons = []
+    for number, rows in enumerate(sized):
+        of_name |= dict.fromkeys((sketched[int(row)] for row in rows), number)
+        common = np.flatnonzero(corpus.shares(rows) >= 0.5)
+        skeletons.append(frozenset(corpus.values[common].tolist()))
+    _follow(of_name, sketched, names)
+    return Grouped(of_name, len(sized), tuple(skeletons))
+
+
+def _weights(names: Mapping[str, int], sketched: Sequence[str]) -> Floats:
+    """Requests that each sketched name stands for: its own, and a part of those that have none."""
+    weights = np.array([float(names[name]) for name in sketched])
+    known = set(sketched)
+    alike: dict[str, list[int]] = {}
+    for place, name in enumerate(sketched):
+        for prefix in {name[:HEAD_CHARS], name[:SYSTEM_CHARS]}:
+            alike.setdefault(prefix, []).append(place)
+    for name, n_requests in names.items():
+        if name in known:
+            continue
+        places = alike.get(name[:HEAD_CHARS]) or alike.get(name[:SYSTEM_CHARS])
+        if places:
+            weights[places[n_requests % len(places)]] += n_requests
+    return weights
+
+
+def _corpus(names: Sequence[str], sketches: Mapping[str, bytes], weights: Floats) -> _Corpus:
+    """Rows of segments seen often enough; a bit tells those of users from those of systems."""
+    pieces, lengths = [], []
+    for name in names:
+        system = _values(sketches.get(name[:SYSTEM_CHARS], b""))
+        user = _values(sketches.get(name, b"")) if len(name) == NAME_CHARS else system[:0]
+        pieces += [system, user | np.uint64(1 << 32)]
+        lengths.append(len(system) + len(user))
+    values, cols = np.unique(np.concatenate(pieces), return_inverse=True)
+    rows = np.repeat(np.arange(len(names)), lengths)
+    often = np.bincount(cols, weights[rows], len(values)) >= LEAST_REQUESTS
+    kept = often[cols]
+    renumbered = np.cumsum(often) - 1
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows[kept], minlength=len(names)))])
+    values = values[often]
+    return _Corpus(
+        starts.astype(np.int64),
+        renumbered[cols[kept]].astype(np.int64),
+        weights,
+        values >= np.uint64(1 << 32),
+        values,
+    )
+
+
+def _values(segments: bytes) -> NDArray[np.uint64]:
+    return np.unique(np.frombuffer(segments, dtype=f">u{SEGMENT_BYTES}")).astype(np.uint64)
+
+
+def _leaves(corpus: _Corpus) -> list[Ints]:
+    """Rows of each group; rows of no group are in none."""
+    waiting = [np.arange(len(corpus.weights), dtype=np.int64)]
+    leaves = []
+    while waiting:
+        rows = waiting.pop()
+        parts = _divided(corpus, rows)
+        if len(parts) > 1:
+            waiting += parts
+        elif _has_context(corpus.shares(rows)):
+            leaves.append(rows)
+    return leaves
+
+
+def _has_context(shares: Floats) -> bool:
+    return bool(np.count_nonzero(shares >= 0.5) >= 1)
+
+
+def _divided(corpus: _Corpus, rows: Ints) -> list[Ints]:
+    """Parts of these rows by every bundle that tells templates apart, and the rest."""
+    if len(rows) < 2:
+        return [rows]
+    shares = corpus.shares(rows)
+    is_fixed = {part: bool(np.any(shares[corpus.is_user == part] >= 0.9)) for part in (True, False)}
+    parts = []
+    left = np.ones(len(rows), dtype=bool)
+    places, cols = corpus.entries(rows)
+    for bundle in _bundles(corpus, rows, shares):
+        inside = _having(bundle, places, cols, len(rows), corpus.n_segments)
+        fresh = inside & left
+        if np.count_nonzero(fresh) < 0.9 * np.count_nonzero(inside):
+            continue
+        outside = rows[left & ~inside]
+        if not len(outside):
+            continue
+        of_user = bool(np.mean(corpus.is_user[bundle.segments]) >= 0.5)
+        is_large = len(bundle.segments) >= LARGE_SEGMENTS and bundle.n_requests >= LARGE_REQUESTS
+        if bundle.score < LEAST_SCORE and (is_fixed[of_user] or not is_large):
+            continue
+        if _tells_apart(corpus, rows[fresh], outside, of_user):
+            parts.append(rows[fresh])
+            left &= ~inside
+    if not parts:
+        return [rows]
+    return [*parts, rows[left]] if left.any() else parts
+
+
+def _bundles(corpus: _Corpus, rows: Ints, shares: Floats) -> list[_Bundle]:
+    """Segments that come together, those that say most first."""
+    n_requests = float(corpus.weights[rows].sum())
+    least = LEAST_REQUESTS / n_requests
+    usable = (shares <= MOST_SHARED_FRAC) & (shares >= least)
+    seeds = np.flatnonzero(usable)
+    seeds = seeds[np.argsort(-shares[seeds], kind="stable")]
+    places, cols = corpus.entries(rows)
+    order = np.argsort(cols, kind="stable")
+    by_col, col_starts = places[order], np.searchsorted(cols[order], np.arange(len(shares) + 1))
+    used = np.zeros(len(shares), dtype=bool)
+    found: list[_Bundle] = []
+    for seed in seeds.tolist():
+        if used[seed]:
+            continue
+        if len(found) >= _MOST_SEEDS:
+            break
+        holding = rows[by_col[col_starts[seed] : col_starts[seed + 1]]]
+        both = corpus.shares(holding) * (corpus.weights[holding].sum() / n_requests)
+        share = float(shares[seed])
+        bundle = np.flatnonzero(
+            usable & ~used & (both >= TOGETHER_FRAC * share) & (both >= TOGETHER_FRAC * shares)
+        )
+        used[bundle] = True
+        sure = share - 2.0 * np.sqrt(share * (1.0 - share) / n_requests)
+        found.append(_Bundle(bundle, float(sure) * len(bundle), share * n_requests))
+    return sorted(found, key=lambda one: -one.score)
+
+
+def _having(bundle: _Bundle, places: Ints, cols: Ints, n: int, n_segments: int) -> Mask:
+    wanted = np.zeros(n_segments, dtype=bool)
+    wanted[bundle.segments] = True
+    return np.bincount(places[wanted[cols]], minlength=n) * 2 >= len(bundle.segments)
+
+
+def _tells_apart(corpus: _Corpus, inside: Ints, outside: Ints, of_user: bool) -> bool:
+    """Whether rows with a bundle are of another template than rows without it."""
+    with_it, without = corpus.shares(inside), corpus.shares(outside)
+    same_part = corpus.is_user == of_user
+    common = float(np.minimum(with_it, without)[same_part].sum())
+    own = float(with_it[same_part & (with_it >= 0.3)].sum())
+    if common < ALIKE_FRAC * own:
+        return True
+    exclusive = np.where((with_it <= 0.02) & (without >= 0.02), without, 0.0)
+    places, cols = corpus.entries(outside)
+    said = np.bincount(places, exclusive[cols], len(outside))
+    weights = corpus.weights[outside]
+    return bool(weights[said >= LEAST_ALTERNATIVE].sum() >= 0.8 * weights.sum())
+
+
+def _follow(of_name: dict[str, int], sketched: Sequence[str], names: Mapping[str, int]) -> None:
+    """Give names without a sketch the group of those that begin like them, where these agree."""
+    known = frozenset(sketched)
+    votes: dict[str, dict[int, int]] = {}
+    for name in sketched:
+        for prefix in {name[:HEAD_CHARS], name[:SYSTEM_CHARS]}:
+            counted = votes.setdefault(prefix, {})
+            number = of_name.get(name, UNASSIGNED)
+            counted[number] = counted.get(number, 0) + 1
+    agreed = {}
+    for prefix, counted in votes.items():
+        number, n = max(counted.items(), key=lambda pair: (pair[1], -pair[0]))
+        if number != UNASSIGNED and n >= AGREE_FRAC * sum(counted.values()):
+            agreed[prefix] = number
+    for name in names:
+        if name not in known:
+            found = agreed.get(name[:HEAD_CHARS], agreed.get(name[:SYSTEM_CHARS]))
+            if found is not None:
+                of_name[name] = found
