@@ -130,3 +130,13 @@ def test_many_names_are_counted_instead_of_listed():
     standings = stands(**{f"t{i}": Demand(stays_inside=True) for i in range(5)})
     (obstacle,) = option_obstacles("api", frozenset(), standings, ENOUGH)
     assert obstacle == "leaves t0, t1, t2 and 2 more on the API, against a hard constraint"
+
+
+@pytest.mark.parametrize("hosting", ["managed", "rented", "owned"])
+def test_targets_that_no_size_keeps_rule_out_every_way_of_hosting_and_not_the_api(hosting):
+    people = People(2.0, can_hire=True, needed_fte=0.5)
+    best = "ttft_p95 is 80ms at best"
+    assert option_obstacles(hosting, frozenset({"chat"}), {}, people, best) == (
+        "no number of replicas serves it: ttft_p95 is 80ms at best",
+    )
+    assert option_obstacles("api", frozenset(), {}, people, best) == ()

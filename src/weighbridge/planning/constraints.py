@@ -115,10 +115,19 @@ def _latency_reason(label: str, wanted_s: float | None, measured_s: float | None
 
 
 def option_obstacles(
-    hosting: str, moved: frozenset[str], standings: Mapping[str, Standing], people: People
+    hosting: str,
+    moved: frozenset[str],
+    standings: Mapping[str, Standing],
+    people: People,
+    unmet_targets: str = "",
 ) -> tuple[str, ...]:
-    """Why an option may not be chosen; empty where it may."""
+    """Why an option may not be chosen; empty where it may.
+
+    `unmet_targets` says why no number of replicas keeps the latency targets, where none does.
+    """
     obstacles = []
+    if moved and unmet_targets:
+        obstacles.append(f"no number of replicas serves it: {unmet_targets}")
     forced = [s for s in standings.values() if s.forced]
     left = [s.label for s in forced if s.label not in moved]
     if left:

@@ -264,9 +264,9 @@ def _obstacles(posed: Posed, scenario: Scenario) -> dict[str, tuple[str, ...]]:
     found = {}
     for o in posed.problem.options:
         moved = frozenset(types[i].label for i in o.moved)
-        obstacles = option_obstacles(o.hosting, moved, posed.traffic.standings, people)
-        if moved and posed.hardware.unmet:
-            obstacles += (f"no number of replicas serves it: {posed.hardware.unmet}",)
+        obstacles = option_obstacles(
+            o.hosting, moved, posed.traffic.standings, people, posed.hardware.unmet
+        )
         if moved and not np.any(case.deployment(o.hosting).live):
             months = scenario.horizon_months
             obstacles += (f"would not be live within the horizon of {months} months",)

@@ -112,8 +112,8 @@ class Ladder:
         if not load.judged.any():
             return tuple(0.0 for _ in self.slo.targets)
         plan = FleetPlan(n_replicas)
-        # Compiled would be no faster: so few requests are simulated in less time than the
-        # compiled kernel takes to load, and both give the same.
+        # Plain: three seconds in all, where the compiled kernel, which gives the same, takes up to
+        # a minute to translate the first time.
         outcome = simulate(load.requests, self.step_time, self.limits, plan, compiled=False)
         if not self.slo.is_met(outcome, load.judged):
             return None

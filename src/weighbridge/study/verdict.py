@@ -25,10 +25,16 @@ from weighbridge.units.money import Money
 
 MEASURE_AT_MOST = 4
 FLIPS_AT_MOST = 3
+OF_A_RATE = (
+    "how throughput falls as the latency target tightens: one figure per replica stands for it"
+)
+OF_A_SIMULATION = (
+    "latency in hours other than the busiest, and while replicas fail or are added: the spare and "
+    "the headroom stand for it"
+)
 LEFT_OUT = (
     "taxes, financing and exchange-rate risk",
     "model quality: no price moves a query type without proof that another model answers it",
-    "how throughput falls as the latency target tightens: one figure per replica stands for it",
     "carbon, and noise from neighbours on shared hosts",
     "discounts that a provider would grant when told of this study",
 )
@@ -66,7 +72,7 @@ def draw_verdict(
             for e in engines
             if not e.production_multi_user or e.status != "active"
         ),
-        left_out=LEFT_OUT,
+        left_out=(*LEFT_OUT, OF_A_SIMULATION if posed.hardware.simulation else OF_A_RATE),
         horizon_months=problem.settings.horizon_months,
         as_of=facts.as_of,
         money=money,
