@@ -137,6 +137,13 @@ def test_detect_says_why_not_and_names_the_nearest(tmp_path: Path) -> None:
     assert "weighbridge import csv FILE" in str(done.exception)
 
 
+@pytest.mark.parametrize("name", ["vllm_bench.json", "guidellm.json", "metrics_after.txt"])
+def test_detect_knows_results_of_benchmarks(name: str) -> None:
+    file = Path(__file__).resolve().parents[1] / "usage" / "bench" / "golden" / name
+    done = run("--detect", file)
+    assert f"next: weighbridge calibrate {file} --out" in done.stdout
+
+
 def test_a_quoted_pattern_names_several_files(tmp_path: Path) -> None:
     for name in ("litellm.csv", "litellm.jsonl"):
         (tmp_path / name).write_bytes((GOLDEN / name).read_bytes())

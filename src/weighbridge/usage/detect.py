@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 
 from weighbridge.units import InputError
 from weighbridge.usage.batches import check_utf8
+from weighbridge.usage.bench.detect import name_format
 from weighbridge.usage.kinds import KINDS, Kind
 from weighbridge.usage.log_files import LogFile
 from weighbridge.usage.sources.source import Format, Source
 from weighbridge.usage.unpacking import refuse_not_text, translated, unpacked
 
 SAMPLE_BYTES = 1 << 20
+LARGEST_BENCHMARK_BYTES = 1 << 28
 MOST_ROWS = 100
 MOST_DEPTH = 5
 DELIMITERS = (",", ";", "\t")
@@ -256,6 +258,16 @@ def _check_delimiter(found: Detected) -> None:
     if found.best is not None and delimiter != ",":
         problem = f"is {found.best.kind.title}, with {delimiter!r} between its columns"
         raise InputError(found.where, "", problem, "export it again with commas between them")
+
+
+def benchmark_of(file: LogFile) -> str | None:
+    """The tool whose benchmark a file is a result of; None where it is none."""
+    if file.path.stat().st_size > LARGEST_BENCHMARK_BYTES:
+        return None
+    try:
+        return name_format(file.path)
+    except InputError:
+        return None
 
 
 def told(found: Detected) -> Sequence[str]:

@@ -37,4 +37,12 @@ def _refuse_missing(source: Source, take: Take, reading: Reading) -> None:
         raise InputError(reading.file.name, wanted, problem, f"one of {shown}")
     problem = f"is not a column of this file, so it is no {source.title}; its columns are {shown}"
     mend = "name the right source, or use `table` with --map"
+    known = source.signature.required if source.signature is not None else ()
+    held = [name for name in known if name in reading.names]
+    if held:
+        problem = (
+            f"is not a column of this file, though {', '.join(held)} are: is it an export of "
+            f"another version? Its columns are {shown}"
+        )
+        mend = f"if another column holds it, name that one: --map {take.quantity}=COLUMN"
     raise InputError(reading.file.name, wanted, problem, mend)

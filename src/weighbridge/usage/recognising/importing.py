@@ -60,9 +60,8 @@ class PromptHasher:
             return NOTHING
         if not self._budget.takes(name, 0.0):
             return HashedPrompt(name)
-        sketches = self._shaper.sketches(name, system_text, user_text)
-        if not self._budget.takes_system(name):
-            sketches = tuple(one for one in sketches if one.fingerprint == name)
+        is_new = self._budget.takes_system(name)
+        sketches = self._shaper.sketches(name, system_text, user_text, with_system=is_new)
         return HashedPrompt(name, sketches)
 
     def hash_prompt(self, value: Any) -> HashedPrompt:
