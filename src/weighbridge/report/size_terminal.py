@@ -40,7 +40,7 @@ def _parts(study: SizeStudy, width: int) -> list[RenderableType]:
         Text(""),
     ]
     if study.sized:
-        parts += [_answers(study), *_flatters(width), Text(""), *_best(study, width)]
+        parts += [_answers(study), *_flatters(study, width), Text(""), *_best(study, width)]
     parts += _losers(study, width)
     for detail in study.details[:1]:
         parts += [Text(""), _multiples(detail), Text(""), *_ways(study, detail, width)]
@@ -56,9 +56,9 @@ def _answers(study: SizeStudy) -> Table:
 
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("\nDeployment", no_wrap=True, min_width=24)
-    headings = ["\nneed", f"+\n{percent(study.headroom_frac)}", "\nkept", "\nGPUs", "\nload"]
+    headings = ["\nneed", "\nkept", "\nGPUs", "\nload"]
     headings += [name.replace("_", "\n") for name in study.slo_names[:3]]
-    for heading in (*headings, "\n$/hour", "$/Mtok\nreserved", "$/Mtok\nfull load*"):
+    for heading in (*headings, "\n$/hour", "$/Mtok\nreserved", "at full\nload*"):
         table.add_column(heading, justify="right", no_wrap=True)
     for place, answer in enumerate(study.sized[:N_ANSWERS]):
         table.add_row(*_row(answer), style="bold" if place == 0 else "")
@@ -73,7 +73,6 @@ def _row(answer: Answer) -> list[str]:
     return [
         answer.setup.label,
         words.range_words(safety.needed).replace(" to ", "-").replace(" (", "("),
-        str(safety.n_headroom_replicas),
         str(safety.n_fleet_replicas),
         str(safety.n_fleet_replicas * answer.setup.n_gpus),
         percent(cost.tokens_of_full_load_frac).replace("\N{NO-BREAK SPACE}", ""),
@@ -84,11 +83,12 @@ def _row(answer: Answer) -> list[str]:
     ]
 
 
-def _flatters(width: int) -> list[Text]:
+def _flatters(study: SizeStudy, width: int) -> list[Text]:
     text = (
-        "need: replicas in the peak (range: error of the step time); kept: with headroom and "
-        "spare, paid for; load: tokens of those at full load; reserved: fleet cost over tokens "
-        "served. * Flattering: no fleet with a latency target runs at full load."
+        "need: replicas in the peak (range: error of the step time); kept: with "
+        f"{percent(study.headroom_frac)} headroom and {study.n_spare_replicas} spare, paid for; "
+        "load: tokens of those at full load; reserved: fleet cost over tokens served. "
+        "* Flattering: no fleet with a latency target runs at full load."
     )
     return wrapped("", text, width, 3, "dim")
 

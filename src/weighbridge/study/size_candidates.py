@@ -24,6 +24,8 @@ from weighbridge.study.size_search import Candidate
 from weighbridge.study.size_speed import Load, Speed, speed_of
 from weighbridge.units import InputError
 
+NVIDIA_ONLY = ("tensorrt-llm",)
+
 
 @dataclass(frozen=True)
 class World:
@@ -112,6 +114,8 @@ def _candidate(
     if price is None:
         why = f"no on-demand offer of {deployment.gpu.name} is known: give --usd-per-gpu-hour"
         return _out(setup, "unpriced", why)
+    if deployment.engine in NVIDIA_ONLY and deployment.gpu.vendor != "NVIDIA":
+        return _out(setup, "misfit", f"{deployment.engine} runs on NVIDIA's GPUs only")
     try:
         limits = engine_limits(deployment, others=world.catalog.gpus.values())
         speed = speed_of(deployment, limits, Load(requests, question.slo), world.fit, world.points)
