@@ -62,6 +62,7 @@ def good_then_bad(folder: Path) -> tuple[str | Path, ...]:
 
 CASES = {
     "unknown source": ("llmlite", write(LOG)),
+    "a bill named as a source": ("openai-costs", write(LOG)),
     "no such file": ("litellm", lambda folder: (folder / "missing.jsonl",)),
     "empty file": ("litellm", write(b"")),
     "only blank lines": ("litellm", write(b"\n\n\n")),

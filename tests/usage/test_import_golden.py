@@ -88,9 +88,10 @@ def test_the_same_log_in_another_format_gives_the_same_rows(name: str, tmp_path:
     assert stored_rows(tmp_path / "l") == expected["rows"]
 
 
-def test_no_prompt_is_anywhere_in_the_ledger(tmp_path: Path) -> None:
-    imported(tmp_path / "l", "litellm", GOLDEN / "litellm.jsonl")
-    assert b"SECRET PROMPT" in (GOLDEN / "litellm.jsonl").read_bytes()
+@pytest.mark.parametrize("name", ["litellm.jsonl", "helicone.jsonl", "helicone.csv"])
+def test_no_prompt_is_anywhere_in_the_ledger(name: str, tmp_path: Path) -> None:
+    imported(tmp_path / "l", CASES[name][0], GOLDEN / name)
+    assert b"SECRET PROMPT" in (GOLDEN / name).read_bytes()
     files = [file for file in (tmp_path / "l").rglob("*") if file.is_file()]
     assert len(files) >= 3
     for file in files:

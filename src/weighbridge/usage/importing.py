@@ -25,6 +25,7 @@ from weighbridge.usage.faults import CONFLICT, MENDS, Reject
 from weighbridge.usage.import_options import ImportOptions as ImportOptions
 from weighbridge.usage.import_options import plan_of, settings_of
 from weighbridge.usage.inputs import LogFile, Reading, format_of
+from weighbridge.usage.kinds import BILLS
 from weighbridge.usage.locating import located_in
 from weighbridge.usage.log_files import find_files
 from weighbridge.usage.rejects import hashes_of_lines, write_rejects
@@ -121,6 +122,7 @@ def import_logs(
     `n_workers` is the number of processes: 0 reads in this one, None decides by size.
     """
     options, into = request.options, request.into
+    _refuse_bill(request.source)
     plan = plan_of(with_map(source_named(request.source), options.column_map), options, now)
     try:
         with locked(into), staging(into) as place:
@@ -131,6 +133,12 @@ def import_logs(
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as fault:
         mend = "free space or allow writing there, and import again; nothing was imported"
         raise InputError(str(into), "", f"could not be written ({fault})", mend) from fault
+
+
+def _refuse_bill(name: str) -> None:
+    if name in {bill.name for bill in BILLS}:
+        mend = "hold it against a ledger: weighbridge reconcile --bill FILE --usage DIR"
+        raise InputError("import", "SOURCE", f"{name} is a bill, which holds no requests", mend)
 
 
 def _n_processes(found: Sequence[LogFile], n_workers: int | None) -> int:

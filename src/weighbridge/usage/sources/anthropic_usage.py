@@ -42,6 +42,8 @@ ANTHROPIC_USAGE = Source(
         "reasoning_tokens": "reasoning tokens: inside the output tokens, not told apart",
         "fees": "hour-long cache writes are priced as five-minute ones; server tools are not in "
         "the tokens",
+        "tiers": "prices of the batch, flex and priority tiers, where the price list has none: "
+        "standard prices stand in",
         "long context": "prices above a length of prompt: the mean prompt's length decides",
     },
     assumptions=("uncached_input_tokens excludes tokens read from and written to the cache",),

@@ -45,6 +45,8 @@ OPENAI_USAGE = Source(
         "latency_s": "latency and time to first token: not recorded",
         "reasoning_tokens": "reasoning tokens: inside the output tokens, not told apart",
         "fees": "audio and image tokens are priced as text; calls of tools are not in the tokens",
+        "tiers": "prices of the batch, flex and priority tiers, where the price list has none: "
+        "standard prices stand in",
         "long context": "prices above a length of prompt: the mean prompt's length decides",
     },
     assumptions=("input_tokens includes cached tokens",),
