@@ -1,0 +1,43 @@
+"""The page of errors is made from the recorded results, and tells of the fit that ships."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from weighbridge.catalog.serving_fit import load_serving_fit
+
+
+@pytest.fixture(scope="module")
+def errors(checkout):
+    return json.loads((checkout / "benchmarks" / "results" / "serving_errors.json").read_text())
+
+
+def test_the_page_is_the_one_that_make_docs_writes(checkout):
+    made = subprocess.run(
+        [sys.executable, checkout / "benchmarks" / "accuracy_page.py"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert made.stdout == (checkout / "docs" / "accuracy.md").read_text()
+
+
+def test_the_results_are_of_the_fit_that_ships(errors):
+    fit = load_serving_fit()
+    assert errors["data_digest"] == fit.data_digest
+    assert errors["overall"]["tpot"]["n"] == fit.n_points
+    assert errors["spreads"] == {
+        name: [one.low_ratio, one.high_ratio] for name, one in fit.spreads.items()
+    }
+
+
+def test_the_results_hold_figures_of_groups_and_no_measurements(checkout, errors):
+    for name in ("serving_errors.json", "serving_aggregates.json"):
+        text = (checkout / "benchmarks" / "results" / name).read_text()
+        assert "silicon_sample" not in text
+        assert len(text) < 60_000
+    assert len(errors["by"]["group"]) == load_serving_fit().n_groups
