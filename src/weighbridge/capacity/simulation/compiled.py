@@ -7,7 +7,9 @@ the file of the function itself when it decides whether a cached translation sti
 from __future__ import annotations
 
 import types
+from collections import Counter
 from collections.abc import Callable
+from dis import get_instructions
 from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
@@ -78,6 +80,17 @@ def _digest(names: dict[str, Any], functions: dict[str, types.FunctionType]) -> 
     return int(sha256("\n".join(parts).encode()).hexdigest()[:15], 16)
 
 
+def _called_once(functions: dict[str, types.FunctionType]) -> set[str]:
+    """Functions with one place that calls them: put in there, they cost no translation apart."""
+    calls = Counter(
+        line.argval
+        for function in functions.values()
+        for line in get_instructions(function)
+        if line.opname == "LOAD_GLOBAL" and line.argval in functions
+    )
+    return {name for name, n_calls in calls.items() if n_calls == 1}
+
+
 @cache
 def compiled_run() -> Run:
     """`routing.run` for numpy arrays, compiled; it releases the interpreter's lock."""
@@ -85,9 +98,11 @@ def compiled_run() -> Run:
 
     names, functions = _kernel()
     entry = _entry(_digest(names, functions))
+    once = _called_once(functions)
     for name, value in functions.items():
         twin = types.FunctionType(value.__code__, names, name)
-        names[name] = numba.njit(**OPTIONS, no_cpython_wrapper=True)(twin)
+        inline = "always" if name in once else "never"
+        names[name] = numba.njit(**OPTIONS, no_cpython_wrapper=True, inline=inline)(twin)
     twin = types.FunctionType(entry.__code__, names, "simulate_piece", None, entry.__closure__)
     compiled: Run = numba.njit(SIGNATURE, cache=True, **OPTIONS)(twin)
     return compiled
