@@ -113,7 +113,7 @@ def bench_mooncake(n_rounds: int) -> None:
         return
     requests = mooncake()
     print(f"Mooncake's trace ({requests.n_requests:,} requests), compiled, prefix cache on")
-    for n_replicas, speed, kv_tokens in ((8, 2.0, 1_000_000), (4, 2.0, 400_000), (2, 3.0, 140_000)):
+    for n_replicas, speed, kv_tokens in ((8, 2.0, 1_000_000), (4, 2.0, 400_000), (2, 2.0, 140_000)):
         step, limits = engine(speed, kv_tokens)
         fleet = FleetPlan(n_replicas)
         words, outcome = rates(
