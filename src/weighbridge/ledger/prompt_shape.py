@@ -31,9 +31,9 @@ _TAIL_OF_USER_CHARS = 80
 _HEAD_WORDS = 12
 _TAIL_WORDS = 6
 _READ_CHARS = 8192
-_BEGINNING_CHARS, _BEGINNING_WORDS = 1200, 40
-_ENDING_CHARS, _ENDING_WORDS = 400, 24
-_MOST_LINES, _LINE_CHARS = 40, 80
+_BEGINNING_CHARS, _BEGINNING_WORDS = 300, 40
+_ENDING_CHARS, _ENDING_WORDS = 160, 20
+_MOST_LINES, _LINE_CHARS = 24, 32
 _MOST_SENTENCES = 48
 _MOST_KEYS = 32
 _RUN = 3  # words: long enough to tell, short enough to fit between two filled-in names
@@ -81,30 +81,27 @@ class PromptShaper:
             f"{first}.{self._short(head_words(user), b'h')}.{self._short(tail_words(user), b'e')}"
         )
 
-    def sketches(self, name: str, system_text: str, user_text: str) -> tuple[Sketch, ...]:
+    def sketches(
+        self, name: str, system_text: str, user_text: str, *, with_system: bool = True
+    ) -> tuple[Sketch, ...]:
         """What to keep of a prompt beside its name: of its system text, and of the user's."""
         made = []
-        if system_text and not system_text.isspace():
-            made.append(Sketch(name[:SYSTEM_CHARS], self.segments(system_text, b"s")))
+        if with_system and system_text and not system_text.isspace():
+            told = told_of_system(system_text[:_READ_CHARS])
+            made.append(Sketch(name[:SYSTEM_CHARS], self._segments(told, b"s")))
         if len(name) == NAME_CHARS:
-            made.append(Sketch(name, self.segments(user_text, b"u")))
+            made.append(Sketch(name, self._segments(told_of_user(user_text), b"u")))
         return tuple(made)
 
-    def segments(self, text: str, part: bytes) -> bytes:
+    def _segments(self, told: Iterable[str], part: bytes) -> bytes:
         """Keyed hashes of what a text is made of."""
-        told = dict.fromkeys(told_of(text[:_READ_CHARS]))
-        if len(text) > _READ_CHARS:
-            told |= dict.fromkeys(_runs(text[-_ENDING_CHARS:], _ENDING_WORDS, last=True))
-        key = self._key
-        return b"".join(
-            blake2b(
-                one.encode("utf-8", "surrogatepass"),
-                digest_size=SEGMENT_BYTES,
-                key=key,
-                person=part,
-            ).digest()
-            for one in told
-        )
+        begun = blake2b(digest_size=SEGMENT_BYTES, key=self._key, person=part)
+        found = []
+        for one in dict.fromkeys(told):
+            hashing = begun.copy()
+            hashing.update(one.encode("utf-8", "surrogatepass"))
+            found.append(hashing.digest())
+        return b"".join(found)
 
     def _short(self, words: Iterable[str], kind: bytes) -> str:
         raw = " ".join(words).encode("utf-8", "surrogatepass")
@@ -128,24 +125,35 @@ def tail_words(user_text: str) -> list[str]:
     return masked_words(last)[-_TAIL_WORDS:]
 
 
-def told_of(text: str) -> list[str]:
-    """What a sketch is made of, in words: sentences, runs of words, beginnings of lines, keys."""
+def told_of_system(text: str) -> list[str]:
+    """What a system prompt's sketch is made of: its sentences, and what a user's is made of."""
     parts = _SENTENCE_ENDS.split(text)
     told = [" ".join(masked_words(part)) for part in parts[:_MOST_SENTENCES] if part]
-    told = ["." + one for one in told if one and one != "0"]
-    told += _runs(text[:_BEGINNING_CHARS], _BEGINNING_WORDS)
+    return ["." + one for one in told if one and one != "0"] + told_of_user(text)
+
+
+def told_of_user(text: str) -> list[str]:
+    """Runs of words where a text begins and ends, how its lines begin, its keys and tags.
+
+    Its sentences are left out: most of them are the user's own.
+    """
+    told = _runs(text[:_BEGINNING_CHARS], _BEGINNING_WORDS)
     if len(text) > _BEGINNING_CHARS:
         told += _runs(text[-_ENDING_CHARS:], _ENDING_WORDS, last=True)
-    lines = [line for line in text.split("\n") if line and not line.isspace()]
-    if len(lines) > 1:
+    text = text[:_READ_CHARS]
+    if "\n" in text:
+        lines = [line for line in text.split("\n", _MOST_LINES) if line and not line.isspace()]
         beginnings = (masked_words(line[:_LINE_CHARS])[:_RUN] for line in lines[:_MOST_LINES])
         told += ["^" + " ".join(words) for words in beginnings if words and words != ["0"]]
-    told += ["=" + (one or other) for one, other in _KEYS.findall(text)[:_MOST_KEYS]]
+    if '":' in text or "</" in text or '" :' in text:
+        told += ["=" + (one or other) for one, other in _KEYS.findall(text)[:_MOST_KEYS]]
     return told
 
 
 def _runs(text: str, most_words: int, *, last: bool = False) -> list[str]:
-    words = _single(masked_words(text))
+    words = masked_words(text)
+    if not text.isascii():
+        words = _single(words)
     words = words[-most_words:] if last else words[:most_words]
     if len(words) < _RUN:
         return [" ".join(words)] if words and words != ["0"] else []
@@ -154,8 +162,6 @@ def _runs(text: str, most_words: int, *, last: bool = False) -> list[str]:
 
 def _single(words: list[str]) -> list[str]:
     """Words, those of scripts without spaces taken apart."""
-    if all(word[0] <= _UNSPACED for word in words):
-        return words
     return [one for word in words for one in (word if word[0] > _UNSPACED else (word,))]
 
 

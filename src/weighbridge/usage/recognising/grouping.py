@@ -35,6 +35,7 @@ ALIKE_FRAC = 0.3  # of what prompts with a bundle have, also had without it: the
 LARGE_SEGMENTS = 8  # a bundle of so many is no variable, where nothing around it is fixed
 LARGE_REQUESTS = 10.0
 AGREE_FRAC = 0.9  # of sketched names that begin alike, for the others to follow
+SAMPLE_NAMES = 3000  # to find bundles in; all are then divided by them
 _MOST_SEEDS = 400
 
 
@@ -202,12 +203,14 @@ def _divided(corpus: _Corpus, rows: Ints) -> list[Ints]:
     """Parts of these rows by every bundle that tells templates apart, and the rest."""
     if len(rows) < 2:
         return [rows]
-    shares = corpus.shares(rows)
+    # Names are hashes: every so manieth one of their order is a sample drawn at random.
+    sampled = rows[:: 1 + len(rows) // SAMPLE_NAMES]
+    shares = corpus.shares(sampled)
     is_fixed = {part: bool(np.any(shares[corpus.is_user == part] >= 0.9)) for part in (True, False)}
     parts = []
     left = np.ones(len(rows), dtype=bool)
     places, cols = corpus.entries(rows)
-    for bundle in _bundles(corpus, rows, shares):
+    for bundle in _bundles(corpus, sampled, shares):
         inside = _having(bundle, places, cols, len(rows), corpus.n_segments)
         fresh = inside & left
         if np.count_nonzero(fresh) < 0.9 * np.count_nonzero(inside):
@@ -264,6 +267,7 @@ def _having(bundle: _Bundle, places: Ints, cols: Ints, n: int, n_segments: int) 
 
 def _tells_apart(corpus: _Corpus, inside: Ints, outside: Ints, of_user: bool) -> bool:
     """Whether rows with a bundle are of another template than rows without it."""
+    inside, outside = (rows[:: 1 + len(rows) // SAMPLE_NAMES] for rows in (inside, outside))
     with_it, without = corpus.shares(inside), corpus.shares(outside)
     same_part = corpus.is_user == of_user
     common = float(np.minimum(with_it, without)[same_part].sum())
