@@ -152,6 +152,13 @@ def test_measurements_of_the_same_configuration_correct_the_prediction():
     assert "4 of them of this configuration" in told.why[1]
 
 
+def test_a_measurement_that_cannot_be_as_its_row_says_is_no_evidence():
+    impossible = Deployment(LLAMA.model, LLAMA.gpu, 1, "bf16")
+    load = ClosedLoop(1024, 256, 16)
+    one = replace(points_of(1.3, (16,))[0], deployment=impossible)
+    assert predict(LLAMA, load, FIT, [one]) == predict(LLAMA, load, FIT)
+
+
 def test_measurements_of_another_model_are_no_basis():
     told = predict(LLAMA, ClosedLoop(1024, 256, 16), FIT, points_of(1.3, (4, 8), OSS))
     assert told.basis == "roofline"

@@ -31,6 +31,7 @@ from weighbridge.capacity.shape import Shape, shape_of
 from weighbridge.capacity.step_time import EngineLimits
 from weighbridge.capacity.traffic import Floats
 from weighbridge.catalog.serving_fit import ServingFit
+from weighbridge.units import InputError
 
 # A running request holds its prompt and, on average over its life, half of its answer; engines
 # keep some room for those that grow at the same time.
@@ -240,14 +241,22 @@ def _nearby(
     measured, errors = [], []
     for one in nearest(wanted, [p for p in points if not p.is_static_batch], covariance):
         seen = one.point.ttft_s if name == "ttft" else one.point.tpot_s
-        if seen is not None:
-            limits = engine_limits(one.deployment)
-            predicted = _plain(one.deployment, one.load, fit, limits)[name]
+        predicted = _predicted_s(name, one, fit)
+        if seen is not None and predicted is not None:
             measured.append(one)
             errors.append(np.log(seen / predicted))
     if not measured:
         return NOTHING_NEAR
     return correction(wanted, measured, np.array(errors), covariance)
+
+
+def _predicted_s(name: str, one: Configured, fit: ServingFit) -> float | None:
+    """Latency of a measurement's own configuration [s]; None where it cannot be as told."""
+    try:
+        limits = engine_limits(one.deployment)
+    except InputError:  # it ran, so that its number format or its GPUs are not what the row says
+        return None
+    return _plain(one.deployment, one.load, fit, limits)[name]
 
 
 def _corrected_by(n_points: int, near: Correction) -> str:
