@@ -30,9 +30,8 @@ def main() -> None:
     if not folders:
         print(f"no runs in {BESIDE}: name folders with requests.jsonl")
         return
-    print(
-        "| run | seed | metric | mean measured | simulated | error | p90 measured | simulated | error |"
-    )
+    heads = ("mean measured", "simulated", "error", "p90 measured", "simulated", "error")
+    print(f"| run | seed | metric | {' | '.join(heads)} |")
     print("|---|---|---|---|---|---|---|---|---|")
     for folder in folders:
         for seed in range(given.seeds):

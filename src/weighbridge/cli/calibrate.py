@@ -105,8 +105,8 @@ def _calibrated(prepared: Any, seed: int) -> EndpointProfile:
 
     if not numba_is_here():
         click.echo(
-            "numba is not installed: simulations run plain, so that the search spends a fiftieth "
-            "of them and finds less (pip install 'weighbridge[fast]')",
+            "numba is not installed: simulations run plain, so that the search spends a "
+            "thirteenth of them and finds less (pip install 'weighbridge[fast]')",
             err=True,
         )
     with progress_bar() as tell:

@@ -134,7 +134,7 @@ def calibrate(  # noqa: PLR0913
     held_out_frac : float
         Share of each run, the last by arrival, that earns the errors.
     effort : Effort, optional
-        By default thorough where the simulation is compiled, and a fifteenth of it elsewhere.
+        By default thorough where the simulation is compiled; a thirteenth of it elsewhere.
     notes : sequence of str
         Assumptions to be kept in the profile.
     on_progress : callable, optional

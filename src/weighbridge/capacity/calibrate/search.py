@@ -49,7 +49,7 @@ class Effort:
 
 
 THOROUGH = Effort(400, 60, 140, 800, 12, 250)
-PLAIN = Effort(60, 0, 0, 160, 4, 40)  # where nothing is compiled
+PLAIN = Effort(100, 24, 14, 300, 3, 60)  # where nothing is compiled
 
 
 @dataclass(frozen=True, slots=True)
