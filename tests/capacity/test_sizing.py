@@ -148,3 +148,13 @@ def test_latencies_of_the_lead_in_do_not_count(made) -> None:
     assert served.reached_s == parse_slo("ttft_p95=1s,tpot_p95=50ms").reached_s(
         outcome, peak.load.judged
     )
+
+
+def test_a_target_that_only_a_sample_misses_is_left_to_the_search(made) -> None:
+    """Alone, the slowest of many requests sets a 99th percentile that a sample overshoots."""
+    case = made.case(made.requests(4000, 5.0), "e2e_p99=1min")
+    best, _ = needed_replicas(case)
+    assert isinstance(best, Needed)
+    tight = best.alone.reached_s[0] * 0.97
+    found, sought = needed_replicas(made.case(made.requests(4000, 5.0), f"e2e_p99={tight}s"))
+    assert isinstance(found, Needed) or sought.most_tried().n_replicas >= 64
