@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
@@ -17,6 +19,7 @@ from weighbridge.capacity.traffic import Requests
 from weighbridge.cli import weighbridge
 from weighbridge.study.calibrate import load_endpoint_profile
 from weighbridge.units import InputError
+from weighbridge.usage.store import SCHEMA, write_table
 
 QUICK = Effort(n_starts=8, n_members=0, n_generations=0, n_polish=20, n_refits=2, n_per_refit=12)
 POINTS = """source,model,gpu,num_gpus,tp,precision,engine,isl,osl,concurrency,output_tok_s,ttft_ms,\
@@ -86,6 +89,46 @@ def test_a_profile_is_written_and_read_again(log: Path, tmp_path: Path) -> None:
     assert "On the last 50% of each run, which a fit did not see" in result.output
     assert max(map(len, result.output.splitlines())) <= 100
     assert plot.read_text().count("<svg ") == 1
+
+
+def test_a_target_is_calibrated_from_what_the_gateway_saw(log: Path, tmp_path: Path) -> None:
+    """Queueing is seen from outside only: times to first and last token, and nothing else."""
+    seen = [json.loads(line) for line in (log / "requests.jsonl").read_text().splitlines()]
+    start = dt.datetime(2026, 10, 1, 12, 0, tzinfo=dt.UTC)
+    rows = [
+        {
+            "request_id": one["request_id"],
+            "started_at": start + dt.timedelta(seconds=one["queued_ts"] - 1000.0),
+            "target": "fleet",
+            "model": "made-8b",
+            "status": "ok",
+            "price_state": "self_hosted",
+            "attempts": 1,
+            "uncached_input_tokens": one["input_toks"],
+            "cache_read_tokens": 0,
+            "cache_write_tokens": 0,
+            "output_tokens": one["output_toks"],
+            "reasoning_tokens": 0,
+            "latency_s": one["last_token_ts"] - one["queued_ts"],
+            "ttft_s": one["first_token_ts"] - one["queued_ts"],
+            "queue_s": 0.0,
+            "streamed": True,
+            "endpoint": "chat",
+        }
+        for one in seen
+    ]
+    arrays = {
+        field.name: pa.array([row.get(field.name) for row in rows], field.type)
+        for field in SCHEMA
+        if field.name != "import_id"
+    }
+    write_table(tmp_path / "ledger", pa.table(arrays), "made")
+    out = tmp_path / "p.json"
+    result = run("--ledger", tmp_path / "ledger", "--target", "fleet", "-o", out)
+    assert result.exit_code == 0, result.output
+    profile = load_endpoint_profile(out)
+    assert profile.settings.model == "made-8b"
+    assert [one.n_requests for one in profile.held_out] == [40, 40, 40]
 
 
 def test_what_is_not_told_is_assumed_aloud(log: Path, tmp_path: Path) -> None:

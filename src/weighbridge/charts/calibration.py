@@ -10,6 +10,7 @@ from weighbridge.charts.theme import BAD, INK, LOW_INPUT, MUTED, Chart, chart, r
 WIDTH_PX = 620
 ROW_PX = 34
 LONGEST_NAME = 36
+FIGURES = ["mean", "90th percentile"]
 NAMES = {
     "ttft": "Time to first token",
     "tpot": "Time per output token",
@@ -34,8 +35,8 @@ def calibration_errors(errors: Sequence[MetricError]) -> Chart:
     for one in errors:
         row = f"{NAMES.get(one.metric, one.metric)} · {_short(one.run)}"
         lines.append({"row": row, "from": 1 / one.high_ratio - 1, "to": 1 / one.low_ratio - 1})
-        points.append({"row": row, "error": one.mean_error_frac, "figure": "mean"})
-        points.append({"row": row, "error": one.p90_error_frac, "figure": "90th percentile"})
+        points.append({"row": row, "error": one.mean_error_frac, "figure": FIGURES[0]})
+        points.append({"row": row, "error": one.p90_error_frac, "figure": FIGURES[1]})
     order = [line["row"] for line in lines]
     y = {
         "field": "row",
@@ -71,14 +72,12 @@ def calibration_errors(errors: Sequence[MetricError]) -> Chart:
                         "x": {"field": "error", **x},
                         "shape": {
                             "field": "figure",
-                            "scale": {"range": ["circle", "diamond"]},
-                            "sort": ["mean", "90th percentile"],
+                            "scale": {"domain": FIGURES, "range": ["circle", "diamond"]},
                             "legend": {"title": "held-out requests"},
                         },
                         "color": {
                             "field": "figure",
-                            "scale": {"range": [LOW_INPUT, BAD]},
-                            "sort": ["mean", "90th percentile"],
+                            "scale": {"domain": FIGURES, "range": [LOW_INPUT, BAD]},
                             "legend": {"title": "held-out requests"},
                         },
                     },
