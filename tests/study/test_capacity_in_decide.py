@@ -33,6 +33,7 @@ gpu: h100-sxm
 slo: ttft_p95=1s,tpot_p95=60ms
 query_types: [{replaceable: 'yes', evidence: made for the test}]
 """
+LIGHT = STATED.replace("6000000", "1000000")
 IMPOSSIBLE = STATED.replace("ttft_p95=1s", "ttft_p95=1ms")
 
 
@@ -119,8 +120,8 @@ def test_a_target_that_no_size_meets_rules_fleets_out_and_says_the_best_there_is
 
 
 def test_a_tighter_target_never_needs_fewer_gpus():
-    loose = study(STATED.replace("ttft_p95=1s", "ttft_p95=20s")).capacity
-    tight = study(STATED.replace("ttft_p95=1s", "ttft_p95=300ms")).capacity
+    loose = study(LIGHT.replace("ttft_p95=1s", "ttft_p95=20s")).capacity
+    tight = study(LIGHT.replace("ttft_p95=1s", "ttft_p95=300ms")).capacity
     assert loose is not None
     assert tight is not None
     gpus = [c.n_replicas.p50 * c.n_gpus_per_replica for c in (loose, tight)]
@@ -172,7 +173,7 @@ def test_the_chosen_deployment_is_the_cheapest_of_all_simulated_one_by_one():
 
 
 def test_the_same_scenario_is_simulated_the_same_each_time():
-    scenario = parse_scenario(STATED)
+    scenario = parse_scenario(LIGHT)
     curves = [
         pose(scenario, None, open_facts(scenario, AS_OF), "s").problem.settings.sizing.capacity
         for _ in range(2)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 MOST_ROWS = 60
+MOST_TRIED = 12
 CHARTS = ("monthly", "cumulative", "stack", "surface", "waterfall", "concentration", "week")
 
 
@@ -122,5 +123,6 @@ def _environment() -> Environment:
         worth_knowing=charts.worth_knowing,
         tables=tables,
         MOST_ROWS=MOST_ROWS,
+        MOST_TRIED=MOST_TRIED,
     )
     return environment
