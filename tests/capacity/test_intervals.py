@@ -97,10 +97,13 @@ def test_bounds_are_ratios_about_the_middle():
     assert one.low < 1.0 < one.high
 
 
-def test_measurements_nearer_by_narrow_the_interval():
-    near, far = (
-        measured_interval_of("tpot", 1.0, Correction(0.1, sd, 0.9, 4), FIT) for sd in (0.03, 0.2)
+def test_measurements_nearer_by_narrow_the_interval_and_none_widen_it():
+    plain = interval_of("tpot", 1.0, conditions(), FIT)
+    near, far, farther = (
+        measured_interval_of("tpot", plain, Correction(0.1, sd, 0.9, 4), FIT)
+        for sd in (0.03, 0.1, 3.0)
     )
+    assert farther.high / farther.low == pytest.approx(plain.high / plain.low)
     assert near.mid == far.mid == pytest.approx(np.exp(0.1))
     assert near.high / near.low < far.high / far.low
 

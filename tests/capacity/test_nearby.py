@@ -99,6 +99,6 @@ def test_other_configurations_share_a_part_of_the_error(changes, least, most):
 def test_the_nearest_come_first_and_are_not_too_many():
     many = [at(n + 1.0) for n in range(300)]
     found = nearest(wanted(16), many, TPOT)
-    assert len(found) == 200
+    assert len(found) == 100
     assert found[0].load.n_concurrent == 16
     assert nearest(wanted(16), (), TPOT) == ()

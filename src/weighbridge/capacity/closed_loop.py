@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -193,18 +193,19 @@ def predict(
     near = {name: _nearby(name, (deployment, load), fit, points) for name in ("ttft", "tpot")}
     conditions = conditions_of(deployment, load, held_frac(load, limits), fit)
     is_measured = min(one.explained_frac for one in near.values()) >= LEAST_EXPLAINED_FRAC
-    if not is_measured:
-        rate = _rate(load, *plain.values())
-        bounds = {name: interval_of(name, value, conditions, fit) for name, value in plain.items()}
-        bounds["throughput"] = interval_of("throughput", rate, conditions, fit)
-        said = (_rests_on(fit), *why(conditions))
-    else:
-        bounds = {
-            name: measured_interval_of(name, value, near[name], fit)
-            for name, value in plain.items()
-        }
+    rate = _rate(load, *plain.values())
+    bounds = {
+        name: interval_of(name, value, conditions, fit)
+        for name, value in (*plain.items(), ("throughput", rate))
+    }
+    said = (_rests_on(fit), *why(conditions))
+    if is_measured:
+        for name in plain:
+            bounds[name] = measured_interval_of(name, bounds[name], near[name], fit)
         rate = _rate(load, bounds["ttft"].mid, bounds["tpot"].mid)
-        bounds["throughput"] = measured_interval_of("throughput", rate, near["tpot"], fit)
+        plain_rate = interval_of("throughput", rate, conditions, fit)
+        at_rate = replace(near["tpot"], log_ratio=0.0)
+        bounds["throughput"] = measured_interval_of("throughput", plain_rate, at_rate, fit)
         said = (_rests_on(fit), _corrected_by(len(points), near["tpot"]))
     return Prediction(
         ttft_s=bounds["ttft"],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from weighbridge.capacity.configuration import Configured
 from weighbridge.capacity.deployment import Deployment
@@ -41,17 +42,23 @@ class Covariance:
 # Found by leaving out one concurrency at a time inside the configurations of the published
 # measurements (`benchmarks/fit_serving.py`); a time to first token varies more between repeats.
 COVARIANCES = {
-    "tpot": Covariance(0.30, 0.50, 0.03, 4.0, 1.5),
+    "tpot": Covariance(0.30, 0.50, 0.03, 4.0, 4.0),
     "ttft": Covariance(0.45, 0.25, 0.08, 1.8, 1.5),
 }
 # Share of the shared error that one difference between configurations leaves in common, as
 # exponents: another architecture leaves little, twice the GPUs most of it.
-_APART = {"architecture": 2.0, "generation": 1.0, "gpu": 0.4, "engine": 1.0, "precision": 0.7}
+_APART = {
+    "architecture": 2.0,
+    "generation": 1.0,
+    "gpu": 0.4,
+    "engine": 1.0,
+    "precision": 0.7,
+    "spread": 0.3,
+}
 _APART_PER_DOUBLING = 0.35
-_APART_SPREAD = 0.3
 # Below this share of the variance explained, measurements say too little to be called a basis.
 LEAST_EXPLAINED_FRAC = 0.5
-N_NEAREST = 200
+N_NEAREST = 100
 _OUTLYING = 3.0
 _N_MOST_OUTLIERS = 2
 
@@ -134,7 +141,7 @@ def correction(
         log_ratio=float(to @ solved[:, 0]),
         sd_ratio=float(np.sqrt(left + covariance.noise_sd_ratio**2)),
         explained_frac=1.0 - left / total,
-        n_same_setup=sum(_apart(wanted[0], one.deployment) == 0.0 for one in nearby),
+        n_same_setup=int((_apart([wanted[0]], [one.deployment for one in nearby]) == 0.0).sum()),
     )
 
 
@@ -161,7 +168,7 @@ def _covariances(
     columns: Sequence[tuple[Deployment, ClosedLoop]],
     covariance: Covariance,
 ) -> Floats:
-    common = np.exp([[-_apart(a, b) for b, _ in columns] for a, _ in rows])
+    common = np.exp(-_apart([a for a, _ in rows], [b for b, _ in columns]))
     at, to = _places(rows, covariance), _places(columns, covariance)
     squared = ((at[:, None, :] - to[None, :, :]) ** 2).sum(axis=2)
     load = covariance.load_sd_ratio**2 * np.exp(-0.5 * squared)
@@ -180,15 +187,22 @@ def _places(places: Sequence[tuple[Deployment, ClosedLoop]], covariance: Covaria
     return np.asarray(np.log(loads) / scales)
 
 
-def _apart(a: Deployment, b: Deployment) -> float:
-    differences = {
-        "architecture": architecture_of(a.model) != architecture_of(b.model),
-        "generation": generation_of(a.gpu) != generation_of(b.gpu),
-        "gpu": a.gpu.id != b.gpu.id,
-        "engine": a.engine != b.engine,
-        "precision": a.precision != b.precision,
+def _apart(rows: Sequence[Deployment], columns: Sequence[Deployment]) -> Floats:
+    """How unlike two lots of configurations are, each with each, as exponents."""
+    here, there = _properties(rows), _properties(columns)
+    apart = np.zeros((len(rows), len(columns)))
+    for name, exponent in _APART.items():
+        apart += exponent * (here[name][:, None] != there[name][None, :])
+    sizes = [np.log2([one.n_gpus for one in lot]) for lot in (rows, columns)]
+    return np.asarray(apart + _APART_PER_DOUBLING * np.abs(sizes[0][:, None] - sizes[1][None, :]))
+
+
+def _properties(lot: Sequence[Deployment]) -> dict[str, NDArray[np.str_]]:
+    return {
+        "architecture": np.array([architecture_of(one.model) for one in lot]),
+        "generation": np.array([generation_of(one.gpu) for one in lot]),
+        "gpu": np.array([one.gpu.id for one in lot]),
+        "engine": np.array([one.engine for one in lot]),
+        "precision": np.array([one.precision for one in lot]),
+        "spread": np.array([f"{one.expert_parallel} {one.n_data_parallel > 1}" for one in lot]),
     }
-    apart = sum(_APART[name] for name, is_so in differences.items() if is_so)
-    apart += _APART_PER_DOUBLING * abs(np.log2(a.n_gpus / b.n_gpus))
-    spread = a.expert_parallel != b.expert_parallel or a.n_data_parallel != b.n_data_parallel
-    return float(apart + _APART_SPREAD * spread)
