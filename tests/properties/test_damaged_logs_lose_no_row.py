@@ -115,7 +115,7 @@ def check_no_content(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SOURCES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(harm=st.lists(damages(), min_size=1, max_size=3))
 def test_a_damaged_log_is_refused_whole_or_every_row_is_accounted_for(name, harm):
     data = (GOLDEN / name).read_bytes()
@@ -141,7 +141,7 @@ BILLS = [file.name for file in sorted((GOLDEN.parent / "bills").iterdir())]
 
 
 @pytest.mark.parametrize("name", [*SOURCES, *(f"../bills/{name}" for name in BILLS)])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(harm=st.lists(damages(), min_size=1, max_size=3))
 def test_a_damaged_file_is_told_or_refused_and_a_bill_is_read_whole_or_not(name, harm):
     data = (GOLDEN / name).read_bytes()
@@ -156,7 +156,7 @@ def test_a_damaged_file_is_told_or_refused_and_a_bill_is_read_whole_or_not(name,
             assert all(line.usd.is_finite() for line in read_bill(file))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     results=st.lists(
         st.tuples(

@@ -1,4 +1,4 @@
-"""Each kind of log from its golden file, told again for ten days, through to a decision."""
+"""Each kind of log from its golden file, the newer ones for ten days, through to a decision."""
 
 import datetime as dt
 import json
@@ -11,6 +11,7 @@ import pytest
 from weighbridge.study.decide import Run, decide
 from weighbridge.study.scenario import Scenario
 from weighbridge.usage.importing import ImportOptions, ImportRequest, import_logs
+from weighbridge.usage.sources.table import read_column_map
 from weighbridge.usage.store import open_ledger
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "import"
@@ -56,6 +57,10 @@ def one_document(text: str) -> str:
     return json.dumps({"data": every, "error": None})
 
 
+def as_it_is(text: str) -> str:
+    return text
+
+
 CASES: dict[str, tuple[str, Callable[[str], str], ImportOptions]] = {
     "openai-usage.json": ("openai-usage", pages, ImportOptions()),
     "anthropic-usage.json": ("anthropic-usage", hourly, ImportOptions(tokens_per_request=1500)),
@@ -63,6 +68,10 @@ CASES: dict[str, tuple[str, Callable[[str], str], ImportOptions]] = {
     "helicone.jsonl": ("helicone", rows, ImportOptions()),
     "helicone.json": ("helicone", one_document, ImportOptions()),
     "helicone.csv": ("helicone", rows_under_a_header, ImportOptions()),
+    "litellm.jsonl": ("litellm", as_it_is, ImportOptions()),
+    "azure-llm-2023.csv": ("azure-llm-2023", as_it_is, ImportOptions()),
+    "mooncake.jsonl": ("mooncake", as_it_is, ImportOptions()),
+    "table.csv": ("csv", as_it_is, ImportOptions(read_column_map(GOLDEN / "table.map.yaml"))),
 }
 
 
