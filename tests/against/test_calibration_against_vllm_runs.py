@@ -31,9 +31,7 @@ def test_the_second_half_is_predicted_from_the_first(run: str, checkout: Path) -
     pytest.importorskip("numba")
     prepared = prepare(observe([folder], None, None), Told(EngineSettings()))
     rng = np.random.default_rng(0)
-    fit = fit_first_part(
-        prepared.runs, prepared.limits, rng, start=prepared.start, effort=EFFORT
-    )
+    fit = fit_first_part(prepared.runs, prepared.limits, rng, start=prepared.start, effort=EFFORT)
     assert [one.metric for one in fit.errors] == ["ttft", "tpot", "e2e"]
     for one in fit.errors:
         assert one.n_requests == 150
