@@ -26,6 +26,7 @@ METRIC_TITLES = {
     "e2e": "End to end",
 }
 PANEL_WIDTH_PX, PANEL_HEIGHT_PX = 238, 210
+PANEL_WIDTHS_PX = (780, 370, 238)  # of one, two and three beside each other
 WIDE_PX = 780
 BAR_STEP_PX = 22
 N_BARS = 8
@@ -131,7 +132,7 @@ def _frontier_panel(study: SizeStudy, name: str, limit_s: float, x: Chart) -> Ch
             "fontSize": 13,
             "color": INK,
         },
-        "width": PANEL_WIDTH_PX,
+        "width": PANEL_WIDTHS_PX[min(len(study.slo_names), 3) - 1],
         "height": PANEL_HEIGHT_PX,
         "layer": _frontier_layers(study, points, {"x": x, "y": y}, limit_s * scale),
     }

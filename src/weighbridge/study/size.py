@@ -43,7 +43,7 @@ def size(question: SizeQuestion, catalog: Catalog | None = None) -> SizeStudy:
     found = searched(tried, question.n_threads, question.progress)
     able = [s for s in found if s.answer.status == "sized"]
     details = mapped(
-        lambda s: detail_of(s, catalog, terms),
+        lambda s: detail_of(s, catalog, terms, s is able[0]),
         able[: question.n_details],
         question.n_threads,
         lambda share: question.progress("other ways to run it", share),

@@ -45,8 +45,8 @@ class Terms:
     seed: int
 
 
-def detail_of(found: Sought, catalog: Catalog, terms: Terms) -> Detail:
-    """Everything about one answer; it was simulated whole."""
+def detail_of(found: Sought, catalog: Catalog, terms: Terms, is_best: bool) -> Detail:
+    """Everything about one answer; other ways to run it, which take whole weeks, of the best."""
     answer, case = found.answer, found.candidate.case
     assert answer.safety is not None
     assert answer.cost is not None
@@ -54,7 +54,7 @@ def detail_of(found: Sought, catalog: Catalog, terms: Terms) -> Detail:
     n_needed, n_fleet = answer.safety.needed.n_mid, answer.safety.n_fleet_replicas
     points = frontier(case, found.sizer, n_needed)
     table = capacity_table(case, answer.setup.n_gpus, MULTIPLES, found.candidate.rests_on)
-    taken = spot(case, found.sizer, n_fleet, terms.spot, terms.seed)
+    taken = spot(case, found.sizer, n_fleet, terms.spot, terms.seed) if is_best else None
     step_s = clock_step_s(case.requests.duration_s)
     full = answer.cost.full_load_tokens_per_s
     return Detail(
@@ -65,10 +65,10 @@ def detail_of(found: Sought, catalog: Catalog, terms: Terms) -> Detail:
         table_usd_per_month=_table_usd(table, answer),
         step_s=step_s,
         busy_by_step_frac=load_by_step(case.requests, n_fleet, full, step_s),
-        elastic=_elastic(found, terms),
+        elastic=_elastic(found, terms) if is_best else (),
         plans=plan_costs(catalog, answer.setup, n_fleet, answer.week, taken),
         spot=taken,
-        spot_note=_spot_note(case, taken),
+        spot_note=_spot_note(case, taken) if taken is not None else "",
     )
 
 
