@@ -15,7 +15,7 @@ from weighbridge.capacity.traffic import Requests
 
 STEP_S = 0.001
 # Waits of a busy queue hang together for long: fewer requests, a wider band.
-N_REQUESTS, WAIT_ERROR = (400_000, 0.06) if numba_is_here() else (40_000, 0.25)
+N_REQUESTS, WAIT_ERROR = (400_000, 0.06) if numba_is_here() else (12_000, 0.4)
 
 
 def probability_of_waiting(n_servers: int, offered: float) -> float:

@@ -13,7 +13,7 @@ from weighbridge.capacity.step_time import EngineLimits, StepTime
 from weighbridge.capacity.traffic import Ints, Requests
 
 STEP_S = 0.001
-N_REQUESTS, WAIT_ERROR = (400_000, 0.06) if numba_is_here() else (40_000, 0.2)
+N_REQUESTS, WAIT_ERROR = (400_000, 0.06) if numba_is_here() else (12_000, 0.35)
 MEAN_TOKENS = 300
 
 Draw = Callable[[np.random.Generator], Ints]

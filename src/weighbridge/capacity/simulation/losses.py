@@ -63,7 +63,7 @@ from weighbridge.capacity.simulation.pieces import (
     set_length,
 )
 from weighbridge.capacity.simulation.routing import route
-from weighbridge.capacity.simulation.scheduling import decode_first
+from weighbridge.capacity.simulation.scheduling import grow_decoding
 from weighbridge.capacity.simulation.waiting import dequeue
 
 EMPTIED = (
@@ -119,7 +119,7 @@ def end_whole_iterations(m: Words, f: Reals, r: int, n_whole: int) -> None:
     finish_piece(m, f, r)
     for k in range(m[N_RANKS]):
         q = m[r + RANKS0] + k * RANK_WORDS
-        decode_first(m, q, m[r + ITERATION])
+        grow_decoding(m, q, m[r + ITERATION])
 
 
 def _unfinished(m: Words, q: int) -> list[int]:

@@ -319,6 +319,7 @@ def grow_rank(m: Words, q: int, iteration: int, n_iterations: int) -> float:
 def finish_piece(m: Words, f: Reals, r: int) -> None:
     """The piece under way ends: tokens, blocks, first and last tokens; the replica then rests."""
     x = m[r + REAL]
+    start = f[x + TIME]
     f[x + TIME] = f[m[r + NEXT_AT]]
     n_iterations = m[r + PIECE]
     f[x + SETTLED] = INF
@@ -326,7 +327,9 @@ def finish_piece(m: Words, f: Reals, r: int) -> None:
         f[x + TIME_LOW] = 0.0
         return
     if m[ASYNC]:
-        f[x + SETTLED] = f[x + TIME] - f[x + FIRST_STEP] - f[x + GROWTH] * (n_iterations - 1)
+        f[x + SETTLED] = start  # exactly: what came at this instant is not late
+        if n_iterations > 1:
+            f[x + SETTLED] = f[x + TIME] - f[x + FIRST_STEP] - f[x + GROWTH] * (n_iterations - 1)
     f[x + TIME_LOW] = f[x + END_LOW]
     length = f[x + LENGTH]
     iteration = m[r + ITERATION]

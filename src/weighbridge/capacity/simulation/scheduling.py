@@ -91,15 +91,19 @@ def preempt(m: Words, q: int, iteration: int) -> None:
     put_back(m, q, i)
 
 
-def decode_first(m: Words, q: int, iteration: int) -> int:
-    """Blocks for one token of every decoding request; returns how many were preempted."""
+def make_room(m: Words, q: int, iteration: int) -> int:
+    """Preempt until every decoding request can have its token; returns how many it cost."""
     residue = m[q + RESIDUES0] + iteration % m[BLOCK]
     n_preempted = 0
     while m[residue] > m[N_BLOCKS] - m[q + USED] - m[q + LATE_BLOCKS]:
         preempt(m, q, iteration)
         n_preempted += 1
-    use_blocks(m, q, m[residue])
     return n_preempted
+
+
+def grow_decoding(m: Words, q: int, iteration: int) -> None:
+    """Take the blocks for one token of every decoding request."""
+    use_blocks(m, q, m[m[q + RESIDUES0] + iteration % m[BLOCK]])
 
 
 def take_chunk(m: Words, q: int, i: int, chunk: int) -> None:
@@ -129,7 +133,8 @@ def continue_prompt(m: Words, q: int, iteration: int) -> int:
         chunk = min(left, m[BUDGET] - m[q + N_DECODING])
         block = m[BLOCK]
         needed = -(-(done + chunk) // block) - -(-done // block)
-        if needed <= m[N_BLOCKS] - m[q + USED] - m[q + LATE_BLOCKS]:
+        decoding = m[m[q + RESIDUES0] + iteration % block]
+        if needed + decoding <= m[N_BLOCKS] - m[q + USED] - m[q + LATE_BLOCKS]:
             use_blocks(m, q, needed)
             take_chunk(m, q, i, chunk)
             return n_preempted
@@ -219,9 +224,11 @@ def schedule_rank(m: Words, f: Reals, q: int, iteration: int, now_s: float) -> i
     """Form the rank's next iteration; returns how many requests were preempted for it."""
     n_preempted = 0
     if m[q + N_DECODING] > 0:
-        n_preempted = decode_first(m, q, iteration)
+        n_preempted = make_room(m, q, iteration)
     if m[q + PARTIAL] != 0:
         n_preempted += continue_prompt(m, q, iteration)
+    if m[q + N_DECODING] > 0:
+        grow_decoding(m, q, iteration)
     if n_preempted == 0 and m[q + N_WAITING] > 0:
         admit_waiting(m, f, q, now_s)
     return n_preempted
