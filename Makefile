@@ -89,6 +89,7 @@ lock: ## renew requirements/*.txt (needs uv; ARGS=--upgrade for newer versions)
 .PHONY: docs
 docs: $(DEV_STAMP) ## renew the pages that are made from data
 	$(BIN)/python -c "from weighbridge.catalog.assumptions import assumptions_markdown as page; print(page(), end='')" > docs/assumptions.md
+	$(BIN)/python -c "from weighbridge.report.rules_page import write_rules_page as write; write('rules_of_thumb', 'docs')"
 	$(BIN)/python benchmarks/accuracy_page.py > docs/accuracy.md
 
 .PHONY: clean

@@ -20,3 +20,11 @@ def shared_traces() -> Path:
     if not folder.is_dir():
         pytest.skip("no ../shared/traces beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def recomputed(checkout: Path):
+    """Every published rule of thumb, computed once for all tests."""
+    from weighbridge.study.rules_of_thumb import recompute  # noqa: PLC0415  (numpy and the catalog)
+
+    return recompute(checkout / "rules_of_thumb")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,6 +104,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     published: Published | None = None
     missing: str = ""
     note: str = ""
+    telling: bool = False  # told at the top of the page
 
     def values(self) -> dict[str, Value]:
         """Every input by name, stated and assumed."""
@@ -122,6 +124,45 @@ class NoClaim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     because: str
 
 
+class Curve(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a rule takes for granted, to be drawn as a line of break-even volumes over prices."""
+
+    label: str
+    inputs: dict[str, Any]
+    world: World = "bare"
+
+
+class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A volume from which a rule says that self-hosting pays, at the API price that it names."""
+
+    rule: str
+    label: str
+    inputs: dict[str, Any]
+    bill_usd_per_month: float | None = None  # where the rule names a bill instead of a volume
+
+    def values(self) -> dict[str, Value]:
+        """Every input by name."""
+        return {name: _value(raw) for name, raw in self.inputs.items()}
+
+
+class Swing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One input of a curve at two values, all else as it is."""
+
+    label: str
+    input: str
+    values: tuple[float | str, float | str]
+    told: tuple[str, str]  # the two values in words
+
+
+class Reader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Somebody with a question, the rule that answers it, and the command for their own numbers."""
+
+    you: str
+    rule: str
+    then: str
+    command: str
+
+
 class RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every rule of one article."""
 
@@ -131,6 +172,11 @@ class RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     order: int
     rules: tuple[Rule, ...]
     no_claims: tuple[NoClaim, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
+    swings: tuple[Swing, ...] = ()  # of the first curve
+    readers: tuple[Reader, ...] = ()  # of rules in any file
+    as_of: dt.date | None = None  # day of the catalog's prices; one file says it
 
 
 def _value(raw: Any) -> Value:
@@ -150,7 +196,19 @@ def load_rule_files(folder: Path) -> tuple[RuleFile, ...]:
                 mend = f"rename it: {seen[rule.id]} has one of that id"
                 raise InputError(path.name, rule.id, "is given twice", mend)
             seen[rule.id] = path.name
+    for path, file in zip(paths, files, strict=True):
+        lost = [reader.rule for reader in file.readers if reader.rule not in seen]
+        if lost:
+            raise InputError(path.name, "readers", f"names {lost[0]!r}", "name a rule of any file")
     return tuple(sorted(files, key=lambda file: file.order))
+
+
+def priced_on(files: tuple[RuleFile, ...]) -> dt.date:
+    """The day at whose catalog prices the rules are computed; one file states it."""
+    days = [file.as_of for file in files if file.as_of is not None]
+    if len(days) != 1:
+        raise InputError("rules of thumb", "as_of", f"is stated {len(days)} times", "state it once")
+    return days[0]
 
 
 def read_rule_file(text: str, where: str) -> RuleFile:
@@ -169,7 +227,26 @@ def read_rule_file(text: str, where: str) -> RuleFile:
         raise InputError(where, field, problem, "see rules_of_thumb/README.md for fields") from None
     for rule in file.rules:
         _check(rule, where)
+    _check_drawn(file, where)
     return file
+
+
+def _check_drawn(file: RuleFile, where: str) -> None:
+    """Curves, thresholds and swings: inputs that the engine knows, rules that there are."""
+    ids = {rule.id for rule in file.rules}
+    for i, curve in enumerate(file.curves):
+        check_inputs(curve.inputs, f"curves[{i}]", where)
+    for i, threshold in enumerate(file.thresholds):
+        check_inputs(threshold.values(), f"thresholds[{i}]", where)
+        if threshold.rule not in ids:
+            field = f"thresholds[{i}].rule"
+            raise InputError(where, field, f"is {threshold.rule!r}", "name a rule of this file")
+    for i, swing in enumerate(file.swings):
+        if not file.curves:
+            raise InputError(where, f"swings[{i}]", "moves no curve", "give the file a curve")
+        for value in swing.values:
+            changed = {**file.curves[0].inputs, swing.input: value}
+            check_inputs(changed, f"swings[{i}]", where)
 
 
 def _check(rule: Rule, where: str) -> None:
@@ -217,7 +294,8 @@ def _check_compute(c: Compute, field: str, where: str) -> None:
     needed = c.express != "value" or c.measure == "equal_cost"
     if held != needed:
         mend = "give against: where as: is other than value, or measure: is equal_cost; only there"
-        raise InputError(where, f"{field}.against", "and as do not fit each other", mend)
+        problem = f"is {'given' if held else 'missing'} with as: {c.express}"
+        raise InputError(where, f"{field}.against", problem, mend)
     if (c.measure in {"break_even", "equal_cost"}) != bool(c.along):
         mend = "name the input along which break_even or equal_cost looks, and only there"
         raise InputError(where, f"{field}.along", f"is {c.along!r}", mend)

@@ -135,7 +135,7 @@ def _check_value(name: str, value: Any, field: str, where: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(where, field, f"is {value!r}", "give a number or [low, high]")
     if name not in WORLD_INPUTS:
-        read_belief(name, {"probability": value} if name.endswith("_event") else value, where)
+        read_belief(name, value, f"{where}, {field}")
     elif not 0 <= value < float("inf"):
         raise InputError(where, field, f"is {value}", "give 0 or more")
 
@@ -145,7 +145,8 @@ def described(name: str) -> str:
     if name in WORLD_INPUTS:
         return WORLD_INPUTS[name]
     row = load_assumptions()[name]
-    return f"{row.label[:1].lower()}{row.label[1:]}, {row.unit.partition(',')[0]}"
+    label = row.label if row.label[:2].isupper() else row.label[:1].lower() + row.label[1:]
+    return f"{label}, {row.unit.partition(',')[0]}"
 
 
 def facts_of(as_of: dt.date) -> Facts:

@@ -12,8 +12,17 @@ from typing import Literal
 import msgspec
 
 from weighbridge.study.pose import Facts
-from weighbridge.study.rule_file import Published, Rule, RuleFile, Value, load_rule_files
+from weighbridge.study.rule_file import (
+    Published,
+    Reader,
+    Rule,
+    RuleFile,
+    Value,
+    load_rule_files,
+    priced_on,
+)
 from weighbridge.study.rule_measures import measured
+from weighbridge.study.rule_spread import Spread, spread_of
 from weighbridge.study.rule_world import Scalars, facts_of, rent_band_usd_per_gpu_hour
 
 Verdict = Literal["holds", "roughly", "fails", "not derivable"]
@@ -47,15 +56,36 @@ class ArticleResult:
     results: tuple[RuleResult, ...]
 
 
-def run_folder(folder: Path, as_of: dt.date) -> tuple[ArticleResult, ...]:
-    """Load every rule of a folder and run it at the catalog's prices of a day."""
-    return run_rules(load_rule_files(folder), facts_of(as_of))
+@dataclass(frozen=True, slots=True)
+class Recomputed:
+    """All that the page of rules is made from."""
+
+    as_of: dt.date
+    articles: tuple[ArticleResult, ...]
+    spread: Spread
+    readers: tuple[Reader, ...]
+
+    @property
+    def results(self) -> tuple[RuleResult, ...]:
+        """Every claim of every article."""
+        return tuple(result for article in self.articles for result in article.results)
+
+
+def recompute(folder: Path) -> Recomputed:
+    """Load every rule of a folder and run it, at the catalog's prices of the day stated there."""
+    files = load_rule_files(folder)
+    as_of = priced_on(files)
+    facts = facts_of(as_of)
+    readers = tuple(reader for file in files for reader in file.readers)
+    return Recomputed(as_of, run_rules(files, facts), spread_of(files, facts), readers)
 
 
 def run_rules(files: tuple[RuleFile, ...], facts: Facts) -> tuple[ArticleResult, ...]:
     """Every rule of every file, computed and held against its figure in print."""
     return tuple(
-        ArticleResult(file, tuple(run_rule(rule, facts) for rule in file.rules)) for file in files
+        ArticleResult(file, tuple(run_rule(rule, facts) for rule in file.rules))
+        for file in files
+        if file.rules
     )
 
 
