@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from weighbridge.capacity.calibrate import EndpointProfile, profile_from_dict
+from weighbridge.capacity.calibrate import EndpointProfile
 from weighbridge.capacity.calibrate.endpoint_profile import AskedLoad
 from weighbridge.capacity.deployment import Deployment
 from weighbridge.capacity.prediction import Interval
@@ -13,25 +12,13 @@ from weighbridge.capacity.step_time_band import StepTimeBand, scaled
 from weighbridge.catalog.canonical import canonical_gpu, canonical_model
 from weighbridge.catalog.facts import Catalog
 from weighbridge.catalog.rows import Gpu, Model
+from weighbridge.study.calibrate import load_endpoint_profile
 from weighbridge.study.machines import Machine, n_unpriced, rent_usd_per_gpu_hour
 from weighbridge.study.scenario import Scenario
 from weighbridge.study.stretch_traffic import StretchTraffic
 from weighbridge.units import InputError
 
 FIELD = "endpoint_profile"
-
-
-def read_endpoint_profile(path: str, where: str) -> EndpointProfile:
-    """What `weighbridge calibrate` wrote."""
-    try:
-        data = json.loads(Path(path).read_bytes())
-    except OSError as error:
-        problem = f"{path} cannot be read ({error.strerror})"
-        raise InputError(where, FIELD, problem, "write one with: weighbridge calibrate") from None
-    except ValueError:
-        problem = f"{path} is not JSON"
-        raise InputError(where, FIELD, problem, "name what weighbridge calibrate wrote") from None
-    return profile_from_dict(data, path)
 
 
 def calibrated_machine(
@@ -45,7 +32,7 @@ def calibrated_machine(
         Where it is of another model or GPU than stated, or says neither its GPU nor how many.
     """
     assert scenario.endpoint_profile is not None
-    profile = read_endpoint_profile(scenario.endpoint_profile, where)
+    profile = load_endpoint_profile(Path(scenario.endpoint_profile))
     _check_model(profile, catalog, model, where)
     gpu = _gpu(profile, scenario, catalog, where)
     deployment = Deployment(
