@@ -77,10 +77,16 @@ def test_thresholds_of_a_bill_lie_where_the_price_puts_them(recomputed):
 
 
 def test_swings_bracket_the_central_case(recomputed):
-    spread = recomputed.spread
-    for moved in spread.moved:
-        low, high = min(moved.tokens_per_month), max(moved.tokens_per_month)
-        assert low < high, moved.label
-        if not moved.label.startswith("price of the API"):  # GPT-4o lies between the two models
-            assert low <= spread.base_tokens_per_month * (1 + 1e-6), moved.label
-        assert spread.base_tokens_per_month <= high * (1 + 1e-6), moved.label
+    base = recomputed.spread.base.tokens_per_month
+    for moved in recomputed.spread.moved:
+        tokens = [pays.tokens_per_month for pays in moved.pays_from]
+        assert min(tokens) < max(tokens), moved.label
+        assert min(tokens) <= base * (1 + 1e-6), moved.label
+        assert base <= max(tokens) * (1 + 1e-6), moved.label
+
+
+def test_bill_told_beside_a_volume_is_at_the_price_of_the_model(recomputed):
+    base = recomputed.spread.base
+    gpt_4o_usd_per_mtok = 0.75 * 2.5 + 0.25 * 10
+    paper = base.tokens_per_month / 1e6 * gpt_4o_usd_per_mtok
+    assert base.bill_usd_per_month == pytest.approx(paper)

@@ -116,10 +116,10 @@ def test_nothing_is_stated_that_no_computation_can_use(recomputed):
         assert all(described(name) for name in named), rule.id
 
 
-def test_every_input_of_the_world_is_used_by_some_rule_or_curve(checkout, recomputed):
+def test_every_input_of_the_world_is_used_by_some_rule_or_drawing(checkout, recomputed):
     used = {n for r in recomputed.results for n in (*r.rule.values(), *r.rule.against())}
     for file in load_rule_files(checkout / "rules_of_thumb"):
-        used |= {name for curve in file.curves for name in curve.inputs}
+        used |= {name for drawn in (*file.curves, *file.thresholds) for name in drawn.inputs}
     assert set(WORLD_INPUTS) <= used
 
 

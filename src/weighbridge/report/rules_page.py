@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from weighbridge.charts.rules_of_thumb import rules_spread
-from weighbridge.report.rules_words import computed_words, in_print, value_words, volume
+from weighbridge.report.rules_words import (
+    NEVER,
+    computed_words,
+    in_print,
+    plain,
+    value_words,
+    volume,
+)
 from weighbridge.report.svg import render_svg
-from weighbridge.study.rule_spread import Moved, Spread
+from weighbridge.study.rule_spread import Moved, PaysFrom, Spread
 from weighbridge.study.rule_world import described
 from weighbridge.study.rules_of_thumb import (
     HOLDS_WITHIN_FRAC,
@@ -89,7 +97,7 @@ For your own numbers, with all costs and their risk:
 
 def _short_answer(spread: Spread) -> str:
     lines = [
-        (m.label, *(f"{t}: {volume(v)}" for t, v in zip(m.told, m.tokens_per_month, strict=True)))
+        (m.label, *(f"{t}: {_from(p)}" for t, p in zip(m.told, m.pays_from, strict=True)))
         for m in sorted(spread.moved, key=_reach, reverse=True)
     ]
     table = _table(("What differs", "renting pays from", "or from"), lines)
@@ -99,8 +107,9 @@ def _short_answer(spread: Spread) -> str:
 There is no single threshold. With every cost counted and nobody on staff, against
 {value_words(at["model"])} and on {value_words(at["gpu"])} GPUs that write \
 {value_words(at["replica_output_tokens_per_s"])} tokens a second each, renting
-pays from **{volume(spread.base_tokens_per_month)} tokens a month**. One input at a time, all else
-as it is, in tokens a month:
+pays from **{volume(spread.base.tokens_per_month)} tokens a month**, a bill of
+${plain(spread.base.bill_usd_per_month)}. One input at a time, all else as it is, in tokens a month
+and the API bill that they make:
 
 {table}
 
@@ -108,9 +117,17 @@ So ask in this order: what do a million tokens cost me now, who would run it, ho
 really serve, how high is my peak. Only then ask how many tokens."""
 
 
+def _from(pays: PaysFrom) -> str:
+    """A volume with the bill that it makes."""
+    if math.isinf(pays.tokens_per_month):
+        return NEVER
+    return f"{volume(pays.tokens_per_month)} tokens (${plain(pays.bill_usd_per_month)})"
+
+
 def _reach(moved: Moved) -> float:
     """How many times apart the two volumes lie."""
-    return max(moved.tokens_per_month) / min(moved.tokens_per_month)
+    tokens = [pays.tokens_per_month for pays in moved.pays_from]
+    return max(tokens) / min(tokens)
 
 
 def _plot(spread: Spread) -> str:

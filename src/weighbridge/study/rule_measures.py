@@ -17,11 +17,20 @@ from weighbridge.economics.options import Option, option_lines, utilization_by_m
 from weighbridge.economics.risk import Problem
 from weighbridge.study.pose import Facts
 from weighbridge.study.rule_file import Compute
-from weighbridge.study.rule_world import Scalars, World, blended_usd_per_mtok, number, problem_of
+from weighbridge.study.rule_world import (
+    VOLUMES,
+    Scalars,
+    World,
+    blended_usd_per_mtok,
+    number,
+    problem_of,
+)
 from weighbridge.units import MONTHS_PER_YEAR, TOKENS_PER_MTOK
 
 NEVER = float("inf")
 RATIOS = np.geomspace(1e-6, 1e6, 961)  # of today's volume, or of the value that an input has
+ANY_TOKENS = 1e9
+PER_TRAFFIC = {"mtok", "request"}
 BYTES_PER_GIB = 2.0**30
 BYTES_PER_GB = 1e9
 ENGINE_MEMORY_FRAC = 0.1  # of each GPU, for activations and the engine itself
@@ -49,8 +58,17 @@ class Posed:
 
 def measured(values: Scalars, world: World, facts: Facts, compute: Compute) -> float:
     """The rule's quantity for one set of inputs; infinite where it never comes about."""
+    values = {**_volume(values, compute), **values}
+    if world == "bare":  # a study has a horizon of its own
+        values = {"horizon_months": float(compute.months[1]), **values}
     posed = Posed(values, world, facts, problem_of(values, world, facts), compute)
     return MEASURES[compute.measure](posed)
+
+
+def _volume(values: Scalars, compute: Compute) -> Scalars:
+    """Some traffic, where a rule states none and the figure is one that no volume changes."""
+    is_free = compute.measure in {"break_even", "requests_served"} or compute.per in PER_TRAFFIC
+    return {"tokens_per_month": ANY_TOKENS} if is_free and not VOLUMES & set(values) else {}
 
 
 def cost_usd(posed: Posed, inputs: Inputs, hosting: str, categories: tuple[str, ...]) -> Floats:

@@ -13,7 +13,7 @@ from weighbridge.economics.distributions import Fixed, Floats
 from weighbridge.economics.inputs import Beliefs
 from weighbridge.economics.risk import Problem
 from weighbridge.study.pose import Facts
-from weighbridge.study.rule_file import Compute, Curve, RuleFile, Threshold
+from weighbridge.study.rule_file import Compute, Curve, RuleFile, Swing, Threshold
 from weighbridge.study.rule_measures import measured
 from weighbridge.study.rule_world import Scalars, blended_usd_per_mtok, problem_of
 from weighbridge.units import TOKENS_PER_MTOK
@@ -44,12 +44,20 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class PaysFrom:
+    """Volume from which renting is cheaper, and the API bill that it makes; infinite for never."""
+
+    tokens_per_month: float
+    bill_usd_per_month: float
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
-    """Break-even volume of the first curve with one input at two values [tokens per month]."""
+    """Where the first curve pays from with one input at two values."""
 
     label: str
     told: tuple[str, str]
-    tokens_per_month: tuple[float, float]
+    pays_from: tuple[PaysFrom, PaysFrom]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,7 @@ class Spread:
     curves: tuple[BreakEvenCurve, ...]
     claimed: tuple[Claimed, ...]
     base_inputs: Scalars
-    base_tokens_per_month: float
+    base: PaysFrom
     moved: tuple[Moved, ...]
 
 
@@ -71,27 +79,21 @@ def spread_of(files: tuple[RuleFile, ...], facts: Facts) -> Spread:
         curves=tuple(_curve(c, file, facts) for file in files for c in file.curves),
         claimed=tuple(_claimed(t, file, facts) for file in files for t in file.thresholds),
         base_inputs=inputs,
-        base_tokens_per_month=_pays_from(inputs, own, facts),
-        moved=tuple(
-            Moved(s.label, s.told, _both(inputs, s.input, s.values, own, facts)) for s in own.swings
-        ),
+        base=_pays_from(inputs, own, facts),
+        moved=tuple(_moved(swing, own, facts) for swing in own.swings),
     )
 
 
-def _pays_from(inputs: Scalars, own: RuleFile, facts: Facts) -> float:
+def _pays_from(inputs: Scalars, own: RuleFile, facts: Facts) -> PaysFrom:
     compute = Compute(measure="break_even", along="tokens_per_month")
-    return measured(inputs, own.curves[0].world, facts, compute)
+    tokens = measured(inputs, own.curves[0].world, facts, compute)
+    return PaysFrom(tokens, tokens / TOKENS_PER_MTOK * blended_usd_per_mtok(inputs, facts))
 
 
-def _both(
-    inputs: Scalars,
-    name: str,
-    values: tuple[float | str, float | str],
-    own: RuleFile,
-    facts: Facts,
-) -> tuple[float, float]:
-    low, high = (_pays_from({**inputs, name: value}, own, facts) for value in values)
-    return low, high
+def _moved(swing: Swing, own: RuleFile, facts: Facts) -> Moved:
+    inputs = own.curves[0].inputs
+    first, last = (_pays_from({**inputs, swing.input: v}, own, facts) for v in swing.values)
+    return Moved(swing.label, swing.told, (first, last))
 
 
 def _curve(curve: Curve, file: RuleFile, facts: Facts) -> BreakEvenCurve:

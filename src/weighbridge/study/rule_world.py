@@ -69,14 +69,26 @@ WORLD_INPUTS: Mapping[str, str] = {
     "whole_replicas": "1 where replicas are bought whole, 0 where in parts",
 }
 WORDS = frozenset({"model", "gpu", "candidate"})
-EXCLUSIVE: Sequence[tuple[str, ...]] = (
-    (
+VOLUMES = frozenset(
+    {
         "tokens_per_month",
         "tokens_per_day",
         "requests_per_month",
         "requests_per_day",
         "requests_per_s",
-    ),
+    }
+)
+RATES = frozenset(
+    {
+        "replica_requests_per_s",
+        "replica_requests_per_day",
+        "replica_tokens_per_month",
+        "replica_output_tokens_per_s",
+    }
+)
+EXCLUSIVE: Sequence[tuple[str, ...]] = (
+    tuple(sorted(VOLUMES)),
+    tuple(sorted(RATES)),
     ("usd_per_mtok", "input_usd_per_mtok", "model", "api_usd_per_month"),
     ("replica_usd_per_month", "gpu_usd_per_gpu_hour"),
     ("managed_replica_usd_per_month", "hyperscaler_usd_per_gpu_hour"),
@@ -86,12 +98,6 @@ EXCLUSIVE: Sequence[tuple[str, ...]] = (
     ("go_live_weeks", "go_live_frac"),
     ("maintenance_hours_per_month", "upkeep_fte"),
     ("moved_share_frac", "moved_requests_per_day"),
-    (
-        "replica_requests_per_s",
-        "replica_requests_per_day",
-        "replica_tokens_per_month",
-        "replica_output_tokens_per_s",
-    ),
 )
 NEUTRAL: Mapping[str, float] = {
     # In the bare world every ratio is 1 and all else 0, but for these.
@@ -101,7 +107,7 @@ NEUTRAL: Mapping[str, float] = {
     "reserved_term_months": 12.0,
     "depreciation_years": 4.0,
     "input_token_work_ratio": 0.0,
-    "replica_output_tokens_per_s": 1e18,  # a fleet without a stated rate serves whatever comes
+    "replica_output_tokens_per_s": 1e18,  # a fleet without a stated rate is one, whatever comes
 }
 FULL_INPUT_SHARE_FRAC = 0.75
 MOVED = (0,)
@@ -255,6 +261,7 @@ def _rate(values: Scalars) -> dict[str, float]:
 def _bare(values: Scalars, facts: Facts) -> Problem:
     """Only what the rule states costs anything, or takes any time."""
     found = {name: 1.0 if name.endswith("_ratio") else 0.0 for name in load_assumptions()}
+    found["n_min_replicas"] = 0.0 if RATES & set(values) else 1.0
     found |= NEUTRAL | _stated(values)
     hours = found["hours_per_month"] * found["n_gpus_per_replica"]
     if "replica_usd_per_month" in values:
