@@ -40,7 +40,7 @@ def test_a_timetable_costs_fewer_hours_and_holds_the_target(sized) -> None:
     found = scheduled(case, n, n, 300.0)
     assert found.mean_replicas_ratio < 0.75
     assert found.n_least_replicas < found.n_most_replicas
-    assert found.week.slo_met
+    assert found.slo_met
     assert "hindsight" in found.why
 
 

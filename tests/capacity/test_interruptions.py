@@ -46,6 +46,6 @@ def test_frequent_interruptions_take_more_replicas_and_none_take_none(made) -> N
     calm = spot(case, sought, needed.n_replicas, SpotTerms(0.0, 600.0), 0)
     rough = spot(case, sought, needed.n_replicas, SpotTerms(2000.0, 200.0), 0)
     assert (calm.n_interruptions, calm.n_extra_replicas, calm.n_down_replicas) == (0, 0, 0)
-    assert calm.week.slo_met
+    assert calm.slo_met
     assert rough.n_extra_replicas >= 1
     assert rough.repaired.slo_met

@@ -12,7 +12,7 @@ from weighbridge.capacity.fleet import Autoscaling, FleetPlan
 from weighbridge.capacity.outcome import Outcome
 from weighbridge.capacity.served import Served, served
 from weighbridge.capacity.simulation import simulate
-from weighbridge.capacity.sizing import Case
+from weighbridge.capacity.sizing import Case, holds
 
 STEP_S = 3600.0
 SHORT_STEP_S = 300.0  # of stretches below a day, which have no hours to follow
@@ -36,6 +36,8 @@ class Elastic:
     overflow_input_tokens, overflow_output_tokens : int
         What they bring to the API's bill [tokens].
     week : Served
+    slo_met : bool
+        Over the whole stretch and in its busiest windows, among requests that replicas served.
     why : str
         How it was set, and what of it was hindsight.
     """
@@ -48,6 +50,7 @@ class Elastic:
     overflow_input_tokens: int
     overflow_output_tokens: int
     week: Served
+    slo_met: bool
     why: str
 
 
@@ -168,6 +171,7 @@ def _run(case: Case, kind: str, plan: FleetPlan, n_fleet: int, why: str) -> Elas
         overflow_input_tokens=int(case.requests.input_tokens[over].sum()),
         overflow_output_tokens=int(case.requests.output_tokens[over].sum()),
         week=week,
+        slo_met=holds(case, outcome),
         why=why,
     )
 

@@ -11,7 +11,7 @@ from weighbridge.capacity.fleet import FleetPlan, Loss
 from weighbridge.capacity.safety import one_lost
 from weighbridge.capacity.served import Served, served
 from weighbridge.capacity.simulation import simulate
-from weighbridge.capacity.sizing import Case, Sizer
+from weighbridge.capacity.sizing import Case, Sizer, holds
 from weighbridge.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 
 # Replicas down at once are provided for up to this probability.
@@ -51,6 +51,8 @@ class Spot:
     n_extra_replicas : int
         Beyond the fixed fleet, so that interruptions, drawn ones and `n_down_replicas` at once in
         the peak, leave the SLO met.
+    slo_met : bool
+        With the drawn interruptions and nothing extra, in the busiest windows too.
     week : Served
         The stretch on the fixed fleet with the drawn interruptions and nothing extra.
     repaired : Served
@@ -62,6 +64,7 @@ class Spot:
     down_probability: float
     n_down_replicas: int
     n_extra_replicas: int
+    slo_met: bool
     week: Served
     repaired: Served
 
@@ -84,20 +87,21 @@ def spot(case: Case, sought: Sizer, n_fleet: int, terms: SpotTerms, seed: int) -
     down = down_probability(terms)
     n_down = n_down_at_once(n_fleet, down)
     drawn = losses(case, n_fleet + N_MOST_EXTRA, terms, seed)
-    week = _with_losses(case, n_fleet, drawn)
-    n_extra, repaired = 0, week
+    week, is_met = _with_losses(case, n_fleet, drawn)
+    n_extra, repaired, is_repaired = 0, week, is_met
     while n_extra < N_MOST_EXTRA:
         n = n_fleet + n_extra
-        if repaired.slo_met and _stands(case, sought, n, n_down):
+        if is_repaired and _stands(case, sought, n, n_down):
             break
         n_extra += 1
-        repaired = _with_losses(case, n_fleet + n_extra, drawn)
+        repaired, is_repaired = _with_losses(case, n_fleet + n_extra, drawn)
     return Spot(
         terms=terms,
         n_interruptions=sum(loss.replica < n_fleet for loss in drawn),
         down_probability=down,
         n_down_replicas=n_down,
         n_extra_replicas=n_extra,
+        slo_met=is_met,
         week=week,
         repaired=repaired,
     )
@@ -175,8 +179,9 @@ def _stands(case: Case, sought: Sizer, n_replicas: int, n_down: int) -> bool:
     return one_lost(case, sought.load, n_replicas, n_down).during.slo_met
 
 
-def _with_losses(case: Case, n_replicas: int, drawn: tuple[Loss, ...]) -> Served:
+def _with_losses(case: Case, n_replicas: int, drawn: tuple[Loss, ...]) -> tuple[Served, bool]:
+    """The stretch with its interruptions, and whether the SLO holds in its busiest windows too."""
     ours = tuple(loss for loss in drawn if loss.replica < n_replicas)
     plan = FleetPlan(n_replicas, case.routing, losses=ours)
     outcome = simulate(case.requests, case.band.mid, case.limits, plan)
-    return served(case.requests, outcome, case.slo)
+    return served(case.requests, outcome, case.slo), holds(case, outcome)

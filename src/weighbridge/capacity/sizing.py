@@ -341,6 +341,20 @@ def _missed(
     return None
 
 
+def holds(case: Case, outcome: Outcome) -> bool:
+    """Whether the SLO holds over the whole stretch and in each of its three busiest windows.
+
+    Parameters
+    ----------
+    case : Case
+    outcome : Outcome
+        Of the whole stretch.
+    """
+    work_s = work(case.requests, case.band.mid, case.limits, case.slo).total_s
+    windows = busiest_windows(case.requests.arrival_s, work_s, case.window_s, N_CHECKED_WINDOWS)
+    return _missed(case, outcome, windows) is None
+
+
 def full_load_tokens_per_s(case: Case) -> float:
     """Tokens a second of one replica that never lacks work and promises no latency [tokens/s].
 

@@ -271,7 +271,7 @@ def load_over_time(study: SizeStudy) -> Chart | None:
         "field": "load",
         "type": "quantitative",
         "axis": {"title": "Load of the fleet", "format": ".0%", "domain": False, "tickCount": 5},
-        "scale": {"domain": [0, max(1.0, top)]},
+        "scale": {"domain": [0, max(0.25, 1.15 * top)], "nice": False},
     }
     words = f"mean {mean:.0%}"
     layers: list[Chart] = [
@@ -287,7 +287,7 @@ def load_over_time(study: SizeStudy) -> Chart | None:
         },
         {
             "data": rows([{"load": mean, "text": words}]),
-            "mark": {"type": "text", "align": "right", "x": WIDE_PX - 4, "dy": -8, "color": INK},
+            "mark": {"type": "text", "align": "left", "x": WIDE_PX + 6, "color": INK},
             "encoding": {"y": y, "text": {"field": "text"}},
         },
     ]

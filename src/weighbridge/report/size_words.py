@@ -170,7 +170,7 @@ def spot_words(detail: Detail) -> str:
     if detail.spot is None:
         return detail.spot_note
     s = detail.spot
-    verdict = "holds" if s.week.slo_met else "breaks"
+    verdict = "holds" if s.slo_met else "breaks"
     return (
         f"{short_number(s.terms.interruptions_per_month_ratio)} interruptions of a replica a "
         f"month, {duration_text(s.terms.restart_s)} to replace it: {s.n_interruptions} fell into "

@@ -122,7 +122,7 @@ def _cost(item: Elastic, answer: Answer, terms: Terms) -> ElasticCost:
         elastic=item,
         usd_per_month=usd,
         saving_usd_per_month=answer.cost.usd_per_month - usd,
-        slo_met=item.week.slo_met,
+        slo_met=item.slo_met,
         api_usd_per_month=api_usd,
         api_model=terms.api.model if terms.api is not None else "",
     )
