@@ -51,8 +51,9 @@ def ours(prompts: Sequence[Prompt]) -> list[object]:
         names.append(hashed.template or "")
         for sketch in hashed.sketches:
             sketches[sketch.fingerprint] = sketch.segments
-    found = group(Counter(names), sketches).numbers(names)
-    return [f"alone {at}" if one == UNASSIGNED else one for at, one in enumerate(found)]
+    found = group(Counter(names), sketches)
+    numbers = [found.number(name) for name in names]
+    return [f"alone {at}" if one == UNASSIGNED else one for at, one in enumerate(numbers)]
 
 
 def fingerprint(prompts: Sequence[Prompt]) -> list[object]:

@@ -6,6 +6,8 @@ import json
 import pytest
 
 from weighbridge.gateway.key_store import KeyStore, KeyTerms
+from weighbridge.ledger.lines import SketchLine
+from weighbridge.ledger.prompt_shape import NAME_CHARS, SYSTEM_CHARS
 from weighbridge.rehearsal.provider_settings import Fault
 from weighbridge.units import InputError
 
@@ -40,7 +42,9 @@ def test_feature_and_template_come_from_what_clients_already_send(
     run(main)
 
 
-def test_requests_that_name_no_template_share_one_by_their_system_prompt(house, run) -> None:
+def test_requests_that_name_no_template_have_names_that_begin_with_their_system_prompt(
+    house, run
+) -> None:
     def chat(system: str, user: str) -> dict:
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         return {"model": "gpt-4o-mini", "messages": messages}
@@ -53,8 +57,35 @@ def test_requests_that_name_no_template_share_one_by_their_system_prompt(house, 
                 await h.ask(chat(system, user))
             await h.until(lambda: len(h.records()) == 3)
             first, second, third = (record.template for record in h.records())
-            assert first
-            assert first == second != third
+            assert len(first) == NAME_CHARS
+            assert first[:SYSTEM_CHARS] == second[:SYSTEM_CHARS] != third[:SYSTEM_CHARS]
+            assert first != second
+
+    run(main)
+
+
+def test_a_prompt_that_nobody_named_is_sketched_once_and_its_words_stand_nowhere(
+    house, run
+) -> None:
+    system, user = "You taste marmalade.", "Which jar of quincelike preserves is heaviest?"
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    body = {"model": "gpt-4o-mini", "messages": messages}
+
+    async def main() -> None:
+        async with house() as h:
+            for _ in range(3):
+                await h.ask(body)
+            await h.ask(body, x_weighbridge_template="named")
+            await h.until(lambda: len(h.records()) == 4)
+            sketches = [line for line in h.lines() if isinstance(line, SketchLine)]
+            name = h.records()[0].template
+            assert [one.fingerprint for one in sketches] == [name[:SYSTEM_CHARS], name]
+            assert h.records()[3].template == "named"
+            written = b"".join(
+                f.read_bytes() for f in h.worker.spool.folder.iterdir() if f.is_file()
+            )
+            for word in (*system.split(), *user.split()):
+                assert len(word) < 5 or word.strip(".?").encode() not in written
 
     run(main)
 

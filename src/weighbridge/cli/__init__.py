@@ -40,6 +40,10 @@ COMMANDS: Mapping[str, Entry] = {
         "weighbridge.cli.profile:profile",
         "Say who burns what, when, and how concentrated it is.",
     ),
+    "types": Entry(
+        "weighbridge.cli.types:types",
+        "Recognise query types that nobody named; name, merge, split.",
+    ),
     "decide": Entry(
         "weighbridge.cli.decide:decide",
         "Weigh the options: costs, risk, verdict and report.",

@@ -221,7 +221,18 @@ def _concentration_line(curve: Concentration) -> Text:
     unassigned = percent(curve.unassigned_share_frac) if curve.unassigned_share_frac else "none"
     return Text(
         f"{curve.n_types_for_80_frac} of {curve.n_types} query types ({percent(share)}) make 80 % "
-        f"of {curve.measure}; {unassigned} of it unassigned"
+        f"of {curve.measure}; {unassigned} of it unassigned{_recognised(curve)}"
+    )
+
+
+def _recognised(curve: Concentration) -> str:
+    """How much of the curve rests on types that were guessed, and which way that errs."""
+    if not curve.recognised_share_frac:
+        return ""
+    return (
+        f",\n{percent(curve.recognised_share_frac)} in types recognised by their prompts, "
+        "not named by clients:\n"
+        "a type split in two makes use look less concentrated than it is (`weighbridge types`)"
     )
 
 

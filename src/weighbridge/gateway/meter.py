@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from weighbridge.gateway.dialects.ask import TokenUsage
-from weighbridge.ledger.lines import AttemptLine, OpenLine, RequestLine
+from weighbridge.ledger.lines import AttemptLine, OpenLine, RequestLine, SketchLine
+from weighbridge.ledger.prompt_shape import SketchBudget
 from weighbridge.ledger.spool import encode_line
 from weighbridge.policy.types import Facts
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from weighbridge.gateway.tracing import Tracer
     from weighbridge.gateway.wire.outbox import Outbox
     from weighbridge.ledger.exact import Pricer
+    from weighbridge.ledger.prompt_shape import Sketch
     from weighbridge.ledger.spool import SpoolWriter
 
 NOTHING = TokenUsage()
@@ -38,12 +40,14 @@ class Meter:
         "_has_lost",
         "_lines",
         "_outbox",
+        "_sketched",
         "_tell",
         "_told_s",
         "_trusted_from_s",
         "access_log",
         "metrics",
         "opened",
+        "sketches",
         "spool",
         "tracer",
     )
@@ -64,6 +68,8 @@ class Meter:
         self.tracer = tracer
         self._lines: list[tuple[RequestLine, int]] = []  # with their costs [10^-12 USD]
         self.opened: dict[bytes, OpenLine] = {}  # by request id: seen open, and not finished yet
+        self.sketches = SketchBudget()  # which names get one
+        self._sketched: list[bytes] = []  # lines of those, to be written with the next requests
         self._outbox = outbox
         self._tell = tell
         self._told_s: dict[str, float] = {}  # by target: when its contradictions were told last
@@ -148,6 +154,11 @@ class Meter:
             x.grant.settle(tokens + line.output_tokens, pico_usd, now, x.gateway.wall())
             x.grant = None
 
+    def sketch(self, one: Sketch, key_id: str) -> None:
+        """Keep a sketch of a prompt; it is written down with the next requests."""
+        line = SketchLine(fingerprint=one.fingerprint, key_id=key_id, segments=one.segments.hex())
+        self._sketched.append(encode_line(line))
+
     def _contradicted(self, target: str, words: str, now: float) -> None:
         """Counts that cannot all be true: each is counted, one a while is told in its words."""
         self.metrics.count(f'usage_contradictions_total{{target="{target}"}}')
@@ -162,7 +173,10 @@ class Meter:
             return
         self._lines = []
         encoded = [encode_line(line) for line, _ in lines]
-        if not self.spool.append_many(encoded):
+        sketched = self._sketched
+        if sketched:
+            self._sketched = []
+        if not self.spool.append_many(sketched + encoded if sketched else encoded):
             self._has_lost = True
             self.metrics.count("unrecorded_lines_total", len(lines))
         for line, pico_usd in lines:

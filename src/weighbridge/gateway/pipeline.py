@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from weighbridge.gateway.dialects.ask import Endpoint
     from weighbridge.gateway.exchange import Exchange
     from weighbridge.gateway.setup import Setup
+    from weighbridge.ledger.prompt_shape import PromptShaper
     from weighbridge.policy.types import Dialect
 
 
@@ -161,8 +162,7 @@ def identify(x: Exchange) -> Outcome:
     said = ask if setup.reads_body_names else NO_LABELS
     template = names.template or said.template
     if template is None and setup.fingerprinter is not None:
-        parts = prompt_parts(x.endpoint, request.body)
-        template = setup.fingerprinter.template(*parts) or None
+        template = recognise(x, setup.fingerprinter)
     x.facts = Facts(
         x.dialect,
         ask.model,
@@ -178,6 +178,20 @@ def identify(x: Exchange) -> Outcome:
         setup.instant(x.at) if setup.has_windows else None,
     )
     return None
+
+
+def recognise(x: Exchange, shaper: PromptShaper) -> str | None:
+    """A name for what nobody named; where it is new, a sketch of the prompt goes to the spool."""
+    system, user = prompt_parts(x.endpoint, x.request.body)
+    name = shaper.name(system, user)
+    if not name:
+        return None
+    meter = x.gateway.meter
+    if meter.sketches.takes(name, x.arrived_s):
+        is_new = meter.sketches.takes_system(name)
+        for one in shaper.sketches(name, system, user, with_system=is_new):
+            meter.sketch(one, shaper.key_id)
+    return name
 
 
 def list_models(x: Exchange) -> Outcome:

@@ -27,7 +27,7 @@ from weighbridge.gateway.live import Live, most_output_tokens
 from weighbridge.gateway.retry_budget import RetryBudget
 from weighbridge.gateway.secrets import read_secret
 from weighbridge.ledger.exact import Pricer
-from weighbridge.ledger.fingerprint import Fingerprinter
+from weighbridge.ledger.prompt_shape import PromptShaper
 from weighbridge.policy.matching import Matcher, may_reach
 from weighbridge.policy.patterns import fits_any
 from weighbridge.policy.types import Dialect, Match, NoRoute, Policy, Route, Rule, Target
@@ -56,7 +56,7 @@ class Setup:
     pricer: Pricer
     homes: StateHomes
     admission: Admission | None
-    fingerprinter: Fingerprinter | None
+    fingerprinter: PromptShaper | None
     is_open: bool  # clients show no key of ours: their own passes through
     refuses_unrecorded: bool
     has_windows: bool
@@ -293,7 +293,7 @@ class Parts:
     pool_for: Callable[[Target], Upstream]
     pricer: Pricer
     homes: StateHomes
-    fingerprinter: Fingerprinter | None
+    fingerprinter: PromptShaper | None
 
 
 def set_up(config: Config, keys: KeyRing, admission: Admission | None, parts: Parts,

@@ -51,8 +51,9 @@ from weighbridge.gateway.wire.outbox import Outbox
 from weighbridge.gateway.wire.server import Server
 from weighbridge.gateway.worker_metrics import take_over, write_snapshot
 from weighbridge.ledger.exact import Pricer
-from weighbridge.ledger.fingerprint import Fingerprinter, load_or_make_key
+from weighbridge.ledger.fingerprint import load_or_make_key
 from weighbridge.ledger.lines import EventLine
+from weighbridge.ledger.prompt_shape import PromptShaper
 from weighbridge.ledger.spool import SpoolWriter, encode_line
 from weighbridge.units import InputError
 
@@ -220,7 +221,7 @@ class Worker:
         fingerprinter = None
         if settings.identify.fingerprint:
             key = load_or_make_key(config.place(settings.identify.fingerprint_key))
-            fingerprinter = Fingerprinter(key)
+            fingerprinter = PromptShaper(key)
         return Parts(
             environ=self.environ,
             random=random.random,

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from weighbridge.units import InputError
 
+FINGERPRINT_START = "~"  # of a template that nobody named
 MOST_REMEMBERED = 8192
 _HEAD_CHARS = 8192  # of a system prompt; what comes later rarely tells templates apart
 _MOST_USER_WORDS = 12
@@ -131,7 +132,7 @@ class Fingerprinter:
         words = masked_words(text)
         if kind == b"u":
             words = words[:_MOST_USER_WORDS]
-        found = "~" + self._hash(" ".join(words), b"t" + kind, 6)
+        found = FINGERPRINT_START + self._hash(" ".join(words), b"t" + kind, 6)
         if len(self._seen) >= self._most:
             self._seen.popitem(last=False)
         self._seen[seen_as] = found

@@ -113,6 +113,14 @@ class EngineLine(msgspec.Struct, omit_defaults=True, tag="engine", tag_field="ki
     generated_tokens: float | None = None
 
 
+class SketchLine(msgspec.Struct, omit_defaults=True, tag="sketch", tag_field="kind", kw_only=True):
+    """What prompts of one name, or with one system prompt, are made of: keyed hashes, no text."""
+
+    fingerprint: str
+    key_id: str  # which key they are made with; says nothing about the key
+    segments: str  # of four bytes each, in hex
+
+
 class EventLine(msgspec.Struct, omit_defaults=True, tag="event", tag_field="kind", kw_only=True):
     """Something an operator should see: a soft budget passed, a reload, records lost."""
 
@@ -121,4 +129,4 @@ class EventLine(msgspec.Struct, omit_defaults=True, tag="event", tag_field="kind
     detail: str
 
 
-Line = RequestLine | OpenLine | FleetLine | EngineLine | EventLine
+Line = RequestLine | OpenLine | FleetLine | EngineLine | SketchLine | EventLine

@@ -15,6 +15,7 @@ from weighbridge.usage.results import QueryTypeProfile
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from weighbridge.usage.recognising.naming import TypeNames
     from weighbridge.usage.store import Ledger
 
 Ints = NDArray[np.int64]
@@ -77,6 +78,7 @@ def typed_requests(
     from weighbridge.usage.store import SCHEMA  # noqa: PLC0415
 
     by = _fields(types, query_type_by)
+    type_names = ledger.type_names() if ledger.sketch_files else None
     files = ds.dataset(list(ledger.parquet_files), schema=SCHEMA, format="parquet")
     rows = files.to_table(
         columns=["started_at", *TOKENS, *by],
@@ -95,7 +97,7 @@ def typed_requests(
         fresh_tokens=fresh[order],
         cached_tokens=tokens["cache_read_tokens"][order],
         output_tokens=tokens["output_tokens"][order],
-        type_index=_type_index(rows, types, by)[order],
+        type_index=_type_index(rows, types, by, type_names)[order],
     )
 
 
@@ -106,7 +108,12 @@ def _fields(types: Sequence[QueryTypeProfile], query_type_by: Sequence[str]) -> 
     return tuple(query_type_by)
 
 
-def _type_index(rows: pa.Table, types: Sequence[QueryTypeProfile], by: Sequence[str]) -> Ints:
+def _type_index(
+    rows: pa.Table,
+    types: Sequence[QueryTypeProfile],
+    by: Sequence[str],
+    type_names: TypeNames | None,
+) -> Ints:
     import pyarrow.compute as pc  # noqa: PLC0415
 
     places = {tuple(getattr(t, name) for name in by): i for i, t in enumerate(types)}
@@ -116,6 +123,8 @@ def _type_index(rows: pa.Table, types: Sequence[QueryTypeProfile], by: Sequence[
     for name in by:
         coded = pc.dictionary_encode(rows[name].combine_chunks(), null_encoding="encode")
         values = coded.dictionary.to_pylist()
+        if name == "template" and type_names is not None:
+            values = [type_names.of(value) for value in values]
         index = index * max(len(values), 1) + coded.indices.to_numpy()
         names.append(values)
     found, place = np.unique(index, return_inverse=True)

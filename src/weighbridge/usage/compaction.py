@@ -50,6 +50,7 @@ from weighbridge.units import InputError
 from weighbridge.usage.fleet_hours import engine_table, fleet_table
 from weighbridge.usage.merging import merge_small
 from weighbridge.usage.pending import Pending
+from weighbridge.usage.recognising.stored import sketch_table
 from weighbridge.usage.spool_rows import Sorted, request_table, sort_out
 from weighbridge.usage.store import (
     Manifest,
@@ -81,6 +82,7 @@ class CompactionResult:
     n_skipped: int = 0  # stretches that a crash tore
     n_fleet_lines: int = 0
     n_engine_samples: int = 0
+    n_sketches: int = 0  # of prompts that nobody named
     n_pending: int = 0  # requests still open in a gateway that lives
     events: dict[str, int] = field(default_factory=dict)
 
@@ -245,6 +247,7 @@ class _Run:
         parts = [stage_part(place, day, rows) for day, rows in by_day(table)]
         fleet = _staged_file(place, "fleet_hours", fleet_table(lines.fleet))
         engine = _staged_file(place, "engine_samples", engine_table(lines.engine))
+        sketches = _staged_file(place, "sketches", sketch_table(lines.sketches))
         n_rejected = lines.rejected.total()
         n_died = pc.sum(pc.equal(table["error_type"], GATEWAY_DIED)).as_py() or 0
         manifest = Manifest(
@@ -263,7 +266,7 @@ class _Run:
             **_told_of(table),
         )
         self._count(manifest, lines, n_died)
-        return StagedImport(manifest, tuple(parts), fleet=fleet, engine=engine)
+        return StagedImport(manifest, tuple(parts), fleet=fleet, engine=engine, sketches=sketches)
 
     def _count(self, manifest: Manifest, lines: Sorted, n_died: int) -> None:
         self.events.update(lines.events)
@@ -276,6 +279,7 @@ class _Run:
             n_skipped=manifest.lines_skipped,
             n_fleet_lines=len(lines.fleet),
             n_engine_samples=len(lines.engine),
+            n_sketches=len(lines.sketches),
         )
 
     def result(self) -> CompactionResult:

@@ -28,6 +28,8 @@ from weighbridge.usage.inputs import LogFile, Reading, format_of
 from weighbridge.usage.kinds import BILLS
 from weighbridge.usage.locating import located_in
 from weighbridge.usage.log_files import find_files
+from weighbridge.usage.recognising.importing import hasher_named, takes_prompts, without_prompts
+from weighbridge.usage.recognising.stored import table_of
 from weighbridge.usage.rejects import hashes_of_lines, write_rejects
 from weighbridge.usage.shape import Plan
 from weighbridge.usage.sources import source_named
@@ -36,10 +38,12 @@ from weighbridge.usage.sources.table import with_map
 from weighbridge.usage.staging import Chunk, PartJob, StagedPart, Workers, ids_name
 from weighbridge.usage.store import (
     Manifest,
+    Part,
     StagedImport,
     commit,
     live_manifests,
     locked,
+    stage_file,
     staging,
 )
 
@@ -47,6 +51,8 @@ MOST_REJECTED_FRAC = 0.01
 MOST_QUOTED = 10
 ROWS_PER_PART = 2_000_000
 WORTH_PROCESSES_BYTES = 32 * 2**20  # starting them takes as long as reading this much
+
+KEY_SETTING = "prompt_key"
 
 OnProgress = Callable[[str, int, int], None]  # stage, done, total
 
@@ -124,15 +130,26 @@ def import_logs(
     options, into = request.options, request.into
     _refuse_bill(request.source)
     plan = plan_of(with_map(source_named(request.source), options.column_map), options, now)
+    plan, key_settings = _with_key(plan)
     try:
         with locked(into), staging(into) as place:
             found = find_files(request.files, plan.source.formats, place)
-            work = _Import(plan, into, place, settings_of(options))
+            work = _Import(plan, into, place, settings_of(options) | key_settings)
             with Workers(place, plan.prices, _n_processes(found, n_workers)) as workers:
                 return work.run(found, workers, on_progress)
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as fault:
         mend = "free space or allow writing there, and import again; nothing was imported"
         raise InputError(str(into), "", f"could not be written ({fault})", mend) from fault
+
+
+def _with_key(plan: Plan) -> tuple[Plan, dict[str, str]]:
+    """The plan, prompts left out of it where there is no key to hash them with; and which key."""
+    if not takes_prompts(plan.source):
+        return plan, {}
+    hasher = hasher_named(os.environ)
+    if hasher is None:
+        return replace(plan, source=without_prompts(plan.source)), {}
+    return plan, {KEY_SETTING: hasher.key_id}
 
 
 def _refuse_bill(name: str) -> None:
@@ -293,7 +310,15 @@ class _Import:
         file = write_rejects(self.place / f"{one.import_id}.csv", rejects) if rejects else None
         duplicates = int((mine & ~seen.conflict).sum())
         manifest = self._manifest(one, parts, rejects, duplicates)
-        return StagedImport(manifest, tuple((p.path, p.part) for p in parts), file), rejects
+        staged = tuple((p.path, p.part) for p in parts)
+        return StagedImport(manifest, staged, file, sketches=self._sketches(one)), rejects
+
+    def _sketches(self, one: _FileRead) -> tuple[tuple[Path, Part], ...]:
+        found = [sketch for chunk in one.chunks for sketch in chunk.sketches]
+        if not found:
+            return ()
+        table = table_of(found, self.settings[KEY_SETTING])
+        return (stage_file(self.place, "sketches", table),)
 
     def _manifest(
         self,

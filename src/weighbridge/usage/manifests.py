@@ -44,6 +44,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     committed_with: tuple[str, ...] = ()
     fleet_parts: tuple[Part, ...] = ()  # what self-hosted fleets cost
     engine_parts: tuple[Part, ...] = ()  # what their engines said of themselves
+    sketch_parts: tuple[Part, ...] = ()  # what prompts that nobody named are made of, hashed
     segments: tuple[str, ...] = ()  # of the gateway's spool, read into this import
     lines_skipped: int = 0  # stretches of those that a crash tore
     events: dict[str, int] = {}  # what an operator should see, by name
@@ -52,7 +53,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def all_parts(self) -> tuple[Part, ...]:
         """Every file that this import stored."""
-        return (*self.parts, *self.fleet_parts, *self.engine_parts)
+        return (*self.parts, *self.fleet_parts, *self.engine_parts, *self.sketch_parts)
 
 
 def read_manifests(folder: Path) -> dict[str, Manifest]:

@@ -74,6 +74,7 @@ def merge_small(
             engine=_joined(
                 folder, place, "engine_samples", [p for m in small for p in m.engine_parts]
             ),
+            sketches=_joined(folder, place, "sketches", [p for m in small for p in m.sketch_parts]),
         )
         commit(folder, place, [staged])
         return len(small)

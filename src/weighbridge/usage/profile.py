@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import ibis.expr.types as ir
 
+from weighbridge.ledger.fingerprint import FINGERPRINT_START
 from weighbridge.units import InputError
 from weighbridge.usage.analyses import expressions, sampling
 from weighbridge.usage.analyses.assumed import Assumption, BatchPricer, catalog_pricer, fill
@@ -27,9 +28,11 @@ from weighbridge.usage.analyses.query_types import (
     overall_lengths,
     type_profiles,
 )
+from weighbridge.usage.analyses.recognised import read_recognised
 from weighbridge.usage.analyses.resolution import coarsened
 from weighbridge.usage.analyses.spend import NOTHING, Use, group_rows, share, use_of
 from weighbridge.usage.analyses.withholding import Evidence, withheld
+from weighbridge.usage.recognising.naming import TypeNames
 from weighbridge.usage.results import (
     CapUse,
     Concentration,
@@ -111,11 +114,26 @@ def profile(
     _check(chosen)
     if not ledger.parquet_files:
         raise _no_requests()
+    types = _types_of(ledger)
     with Engine(ledger.parquet_files, chosen.limits) as engine:
+        if types is not None:
+            read_recognised(engine, types)
         notes = _assume(engine, chosen, price, on_step)
-        found = _Run(engine, chosen, on_step).profile((*ledger.cannot_tell, *notes))
+        found = _Run(engine, chosen, on_step, _labels(types)).profile((*ledger.cannot_tell, *notes))
     resolution_s = getattr(ledger, "time_resolution_s", None)  # only an imported log has one
     return found if resolution_s is None else coarsened(found, resolution_s)
+
+
+def _types_of(ledger: StoredLedger) -> TypeNames | None:
+    """Query types of a ledger with prompts that nobody named; None where there are none."""
+    if not getattr(ledger, "sketch_files", ()):
+        return None
+    found: TypeNames = ledger.type_names()  # type: ignore[attr-defined]
+    return found
+
+
+def _labels(types: TypeNames | None) -> frozenset[str]:
+    return frozenset() if types is None else types.labels
 
 
 def _no_requests() -> InputError:
@@ -176,6 +194,7 @@ class _Run:
     engine: Engine
     options: ProfileOptions
     on_step: OnStep
+    recognised: frozenset[str] = frozenset()
 
     def profile(self, cannot_tell: tuple[str, ...]) -> Profile:
         self.on_step("summing by hour")
@@ -240,21 +259,37 @@ class _Run:
     ) -> tuple[Concentration, ...]:
         unassigned = self._unassigned(hourly) + typing.strays
         named = [one.use for one in typing.every if not _nameless(typing.by, one.parts)]
+        guessed = self._recognised(typing)
         curves = (
             concentration(
                 "tokens",
                 [use.tokens.total_tokens for use in named],
                 unassigned.tokens.total_tokens,
                 whole.tokens.total_tokens,
+                guessed.tokens.total_tokens,
             ),
             concentration(
                 "cost",
                 [use.list_cost_usd for use in named],
                 unassigned.list_cost_usd,
                 whole.list_cost_usd,
+                guessed.list_cost_usd,
             ),
         )
         return tuple(curve for curve in curves if curve is not None)
+
+    def _recognised(self, typing: Typing) -> Use:
+        """Use of query types that no client named: recognised, or a fingerprint alone."""
+        if "template" not in typing.by:
+            return NOTHING
+        at = typing.by.index("template")
+        templates = [(one.parts[at] or "", one.use) for one in typing.every]
+        guessed = (
+            use
+            for name, use in templates
+            if name in self.recognised or name.startswith(FINGERPRINT_START)
+        )
+        return sum(guessed, NOTHING)
 
     def _unassigned(self, hourly: ir.Table) -> Use:
         rows = self.engine.fetch(expressions.unassigned_use(hourly)).to_pylist()

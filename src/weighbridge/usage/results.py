@@ -135,6 +135,7 @@ class Concentration:
     n_types: int
     n_types_for_80_frac: int  # fewest types that make 80 % of the measure
     unassigned_share_frac: float  # of the measure: requests whose query type nobody named
+    recognised_share_frac: float = 0.0  # of the measure: query types recognised, not named
 
 
 @dataclass(frozen=True, slots=True)

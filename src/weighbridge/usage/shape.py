@@ -14,16 +14,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from weighbridge.catalog.prices import PriceBook
+from weighbridge.ledger.prompt_shape import Sketch
 from weighbridge.ledger.record import COLUMN_NAMES, GATEWAY_COLUMN_NAMES
 from weighbridge.units import InputError
 from weighbridge.usage.batches import Batch, sha256_of
 from weighbridge.usage.buckets import MOST_REQUESTS, MOST_ROWS, Spread
 from weighbridge.usage.convert import (
     Clock,
+    Column,
     Ints,
     Mask,
     Numbers,
     nothing,
+    plain,
     to_counts,
     to_instants,
     to_pico_usd,
@@ -45,6 +48,7 @@ from weighbridge.usage.faults import (
     Faults,
     Reject,
 )
+from weighbridge.usage.recognising.importing import PromptHasher, named_prompts
 from weighbridge.usage.row_costs import BUCKETS, add_cost
 from weighbridge.usage.row_costs import MOST_PICO_USD as MOST_PICO_USD
 from weighbridge.usage.sources.source import (
@@ -97,6 +101,7 @@ class Shaped:
     rejects: tuple[Reject, ...]
     n_read: int
     resolution_us: int = 0  # of the longest bucket of time that rows were spread over
+    sketches: tuple[Sketch, ...] = ()  # of prompts that nobody named
 
 
 class _Reading:
@@ -109,6 +114,10 @@ class _Reading:
     def has(self, quantity: str) -> bool:
         """Whether the source holds this quantity."""
         return quantity in self._takes
+
+    def raw(self, quantity: str) -> Column:
+        """What the log holds, as it stands there."""
+        return self.batch.columns[self._takes[quantity].paths]
 
     def text(self, quantity: str) -> pa.Array:
         """A text column, its words translated where the source has its own."""
@@ -169,8 +178,16 @@ class _Reading:
             self.faults.add(np.flatnonzero(empty), quantity, MISSING)
 
 
-def shape(batch: Batch, plan: Plan, prices: Prices, spread: Spread | None = None) -> Shaped:
+def shape(
+    batch: Batch,
+    plan: Plan,
+    prices: Prices,
+    spread: Spread | None = None,
+    hasher: PromptHasher | None = None,
+) -> Shaped:
     """Rows of the ledger from a batch; each row is either in the table or among the rejects.
+
+    Prompts, where the source takes them, are hashed here and go no further.
 
     A row that stands for many requests of a bucket of time becomes as many, by `spread`.
     """
@@ -179,6 +196,7 @@ def shape(batch: Batch, plan: Plan, prices: Prices, spread: Spread | None = None
     _add_instants(columns, reading)
     _add_tokens(columns, reading)
     _add_names(columns, reading)
+    sketches = _name_prompts(columns, reading, hasher)
     _forget_what_no_model_did(columns, reading)
     columns["reported_cost_usd"] = reading.numbers("reported_cost_usd")
     if spread is not None:
@@ -195,7 +213,20 @@ def shape(batch: Batch, plan: Plan, prices: Prices, spread: Spread | None = None
         lines=batch.lines[rows],
         rejects=rejects,
         n_read=batch.n,
+        sketches=sketches,
     )
+
+
+def _name_prompts(
+    columns: dict[str, Any], reading: _Reading, hasher: PromptHasher | None
+) -> tuple[Sketch, ...]:
+    """Fill in templates that the log does not name by the prompts that it holds."""
+    if hasher is None or not reading.has("prompt"):
+        return ()
+    prompts = plain(reading.raw("prompt"))
+    named, sketches = named_prompts(columns["template"].to_pylist(), prompts, hasher)
+    columns["template"] = pa.array(named, pa.string())
+    return tuple(sketches)
 
 
 def _shaped_requests(

@@ -12,7 +12,14 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from weighbridge.ledger.lines import EngineLine, EventLine, FleetLine, Line, RequestLine
+from weighbridge.ledger.lines import (
+    EngineLine,
+    EventLine,
+    FleetLine,
+    Line,
+    RequestLine,
+    SketchLine,
+)
 from weighbridge.ledger.record import COST_SCALE, PRICE_STATES, STATUSES
 from weighbridge.usage.faults import (
     ENDS_BEFORE_START,
@@ -24,6 +31,7 @@ from weighbridge.usage.faults import (
     UNKNOWN_WORD,
 )
 from weighbridge.usage.fleet_hours import price_of
+from weighbridge.usage.recognising.stored import NO_SKETCH, is_sketch
 from weighbridge.usage.shape import MOST_PICO_USD, OLDEST_US, decimals_of
 from weighbridge.usage.store import SCHEMA
 
@@ -72,6 +80,7 @@ class Sorted:
     requests: list[RequestLine] = field(default_factory=list)
     fleet: list[FleetLine] = field(default_factory=list)
     engine: list[EngineLine] = field(default_factory=list)
+    sketches: list[SketchLine] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
 
@@ -93,6 +102,8 @@ def sort_out(requests: Iterable[RequestLine], others: Iterable[Line], now_us: in
             made.fleet.append(other)
         elif isinstance(other, EngineLine):
             made.engine.append(other)
+        elif isinstance(other, SketchLine):
+            made.sketches.append(other)
         elif isinstance(other, EventLine):
             made.events[other.name] += 1
     return made
@@ -101,6 +112,8 @@ def sort_out(requests: Iterable[RequestLine], others: Iterable[Line], now_us: in
 def _fault_of_other(line: Line, now_us: int) -> str | None:
     if isinstance(line, FleetLine):
         return _fleet_fault(line, now_us)
+    if isinstance(line, SketchLine):
+        return None if is_sketch(line) else f"segments: {NO_SKETCH}"
     return _instant_fault("at", line.at_us, now_us) if isinstance(line, EngineLine) else None
 
 

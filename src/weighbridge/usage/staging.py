@@ -24,10 +24,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from weighbridge.catalog.prices import compile_prices
+from weighbridge.ledger.prompt_shape import Sketch
 from weighbridge.units import WeighbridgeError
 from weighbridge.usage.batches import LinesTask, MisalignedError, RowDecoder, Task
 from weighbridge.usage.buckets import BucketsTask
 from weighbridge.usage.faults import Reject
+from weighbridge.usage.recognising.importing import PromptHasher, hasher_named, takes_prompts
 from weighbridge.usage.shape import GATEWAY_CACHE, Plan, Prices, Shaped, shape
 from weighbridge.usage.store import SCHEMA, Part, stage_part
 
@@ -45,6 +47,7 @@ class Chunk:
     rejects: tuple[Reject, ...]
     days: tuple[tuple[str, int, int], ...]  # day, offset, length
     resolution_us: int = 0
+    sketches: tuple[Sketch, ...] = ()  # of prompts that nobody named
 
 
 def ids_name(number: int) -> str:
@@ -104,6 +107,7 @@ class _Worker:
         self.place = place
         self.priced = Prices(compile_prices(prices), prices_digest)
         self._decoders: dict[Any, RowDecoder] = {}
+        self._hasher: PromptHasher | None = None
 
     def stage(
         self, number: int, file: int, task: Task | BucketsTask, plan: Plan, name: str
@@ -118,7 +122,7 @@ class _Worker:
         n_rows = shaped.table.num_rows
         path = self._write(number, file, shaped) if n_rows else None
         days = _days(shaped.table) if n_rows else ()
-        told = (shaped.n_read, n_rows, shaped.rejects, days, shaped.resolution_us)
+        told = (shaped.n_read, n_rows, shaped.rejects, days, shaped.resolution_us, shaped.sketches)
         return Chunk(number, path, *told)
 
     def _shaped(
@@ -126,11 +130,17 @@ class _Worker:
     ) -> Shaped:
         if isinstance(task, BucketsTask):
             return shape(task.batch(decoder, name), plan, self.priced, task.spread)
+        hasher = self._hasher_for(plan)
         try:
-            return shape(task.batch(decoder, name), plan, self.priced)
+            return shape(task.batch(decoder, name), plan, self.priced, hasher=hasher)
         except MisalignedError:
             assert isinstance(task, LinesTask)
-            return shape(task.batch_by_line(decoder), plan, self.priced)
+            return shape(task.batch_by_line(decoder), plan, self.priced, hasher=hasher)
+
+    def _hasher_for(self, plan: Plan) -> PromptHasher | None:
+        if self._hasher is None and takes_prompts(plan.source):
+            self._hasher = hasher_named(os.environ)
+        return self._hasher
 
     def _write(self, number: int, file: int, shaped: Shaped) -> Path:
         n = shaped.table.num_rows

@@ -5,6 +5,8 @@ Layout::
     ledger.json                                 format version
     requests/date=YYYY-MM-DD/part-<digest>.parquet
     imports/<import_id>.json                    manifest: what was read, stored, and cannot be told
+    sketches/part-<digest>.parquet              keyed hashes of prompts that nobody named
+    query-types.json                            their groups (`weighbridge types`)
     rejects/<import_id>.csv                     line, field, reason, hash of each rejected row
     .staging/                                   unfinished imports; swept by the next one
 
@@ -20,7 +22,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,7 @@ from weighbridge.usage.manifests import Manifest as Manifest
 from weighbridge.usage.manifests import Part as Part
 from weighbridge.usage.manifests import counting, read_manifests
 from weighbridge.usage.manifests import live_manifests as live_manifests
+from weighbridge.usage.recognising.naming import TypeNames, type_names
 
 FORMAT = "weighbridge-ledger"
 FORMAT_VERSION = 1
@@ -100,9 +103,22 @@ class Ledger:
         return read_engine_samples(self.engine_files)
 
     @property
+    def sketch_files(self) -> tuple[str, ...]:
+        """The files that hold sketches of prompts that nobody named (`recognising.stored`)."""
+        return tuple(str(self.path / part.path) for m in self.manifests for part in m.sketch_parts)
+
+    @property
     def digest(self) -> str:
-        """Digest of the parts' names, which are digests of their bytes."""
-        return hashlib.sha256("\n".join(self._part_names).encode()).hexdigest()[:16]
+        """Digest of the parts' names, which are digests of their bytes, and of what types say."""
+        told = "\n".join(self._part_names).encode()
+        for name in ("query-types.json", "query-types.yaml"):
+            with suppress(FileNotFoundError):
+                told += (self.path / name).read_bytes()
+        return hashlib.sha256(told).hexdigest()[:16]
+
+    def type_names(self) -> TypeNames:
+        """Query types of what nobody named, as the last `weighbridge types` recognised them."""
+        return type_names(self.path)
 
     @property
     def n_rows(self) -> int:
@@ -218,7 +234,7 @@ def sweep(folder: Path) -> None:
     # Replaced ones stay a while for those who are reading them; `merging` removes them.
     ids |= {name for manifest in live for name in manifest.replaces if name in known}
     parts = {part.path for import_id in ids for part in known[import_id].all_parts}
-    for pattern in ("requests/date=*/*", "fleet_hours/*", "engine_samples/*"):
+    for pattern in ("requests/date=*/*", "fleet_hours/*", "engine_samples/*", "sketches/*"):
         for file in folder.glob(pattern):
             if file.relative_to(folder).as_posix() not in parts:
                 file.unlink()
@@ -293,11 +309,12 @@ class StagedImport:
     rejects: Path | None = None
     fleet: tuple[tuple[Path, Part], ...] = ()
     engine: tuple[tuple[Path, Part], ...] = ()
+    sketches: tuple[tuple[Path, Part], ...] = ()
 
     @property
     def files(self) -> tuple[tuple[Path, Part], ...]:
         """Every staged file, and where it goes."""
-        return (*self.parts, *self.fleet, *self.engine)
+        return (*self.parts, *self.fleet, *self.engine, *self.sketches)
 
 
 def commit(folder: Path, place: Path, imports: Sequence[StagedImport]) -> None:
@@ -317,6 +334,7 @@ def commit(folder: Path, place: Path, imports: Sequence[StagedImport]) -> None:
             parts=tuple(part for _, part in item.parts),
             fleet_parts=tuple(part for _, part in item.fleet),
             engine_parts=tuple(part for _, part in item.engine),
+            sketch_parts=tuple(part for _, part in item.sketches),
         )
         draft = _write_synced(place / "manifest.json", manifest)
         _move(draft, folder / "imports" / f"{manifest.import_id}.json")

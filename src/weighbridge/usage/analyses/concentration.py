@@ -12,12 +12,17 @@ from weighbridge.usage.results import Concentration
 
 
 def concentration(
-    measure: str, named: Sequence[int | Decimal], unassigned: int | Decimal, whole: int | Decimal
+    measure: str,
+    named: Sequence[int | Decimal],
+    unassigned: int | Decimal,
+    whole: int | Decimal,
+    recognised: int | Decimal = 0,
 ) -> Concentration | None:
     """Curve over the query types that somebody named, with the unassigned share beside it.
 
     Shares of the curve are of what named types used; `whole` is everything, so that the unassigned
-    share says how much the curve does not speak of. None where nothing was used at all.
+    share says how much the curve does not speak of; `recognised` is what those types used that no
+    client named: split too finely, they flatten the curve. None where nothing was used at all.
     """
     if not whole:
         return None
@@ -31,6 +36,7 @@ def concentration(
         n_types=len(ordered),
         n_types_for_80_frac=_fewest(ordered, total),
         unassigned_share_frac=share(unassigned, whole),
+        recognised_share_frac=share(recognised, whole),
     )
 
 

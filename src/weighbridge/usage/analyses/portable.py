@@ -38,6 +38,7 @@ ALLOWED: frozenset[type[ops.Node]] = frozenset(
         ops.Round,
         ops.Log2,
         ops.TimestampTruncate,
+        ops.Substring,
         # aggregates
         ops.CountStar,
         ops.Sum,

@@ -10,6 +10,7 @@ from typing import Any
 import ibis.expr.types as ir
 import numpy as np
 
+from weighbridge.ledger.fingerprint import FINGERPRINT_START
 from weighbridge.usage.analyses import expressions
 from weighbridge.usage.analyses.clock import (
     Floats,
@@ -27,7 +28,6 @@ from weighbridge.usage.results import Peak, Quantiles, QueryTypeProfile
 
 OTHER_LABEL = "(other)"
 MICROSECOND = 1e-6
-FINGERPRINT_START = "~"  # of a template that nobody named
 LEAST_REQUESTS = 3  # of a fingerprint, to be taken for a template and not for a chat
 
 

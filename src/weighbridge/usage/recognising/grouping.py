@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weighbridge.ledger.prompt_shape import HEAD_CHARS, NAME_CHARS, SEGMENT_BYTES, SYSTEM_CHARS
 
+T = TypeVar("T")
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -41,15 +43,23 @@ _MOST_SEEDS = 400
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """Which group each name belongs to, as numbers from 0; `UNASSIGNED` where none."""
+    """Groups numbered from 0, and which beginnings of names belong to which; the longest counts."""
 
-    of_name: Mapping[str, int]
+    of_prefix: Mapping[str, int]
     n_groups: int
     skeletons: tuple[frozenset[int], ...]  # segments that at least half of a group's prompts have
 
-    def numbers(self, names: Sequence[str]) -> list[int]:
-        """Group of each name, in order."""
-        return [self.of_name.get(name, UNASSIGNED) for name in names]
+    def number(self, name: str) -> int:
+        """Group of a name; `UNASSIGNED` where it has none."""
+        return longest(self.of_prefix, name, UNASSIGNED)
+
+
+def longest(of_prefix: Mapping[str, T], name: str, otherwise: T) -> T:
+    """What stands for the longest beginning of a name that is known."""
+    for length in (NAME_CHARS, HEAD_CHARS, SYSTEM_CHARS):
+        if length <= len(name) and (found := of_prefix.get(name[:length])) is not None:
+            return found
+    return otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,13 @@ class _Corpus:
         places = np.repeat(np.arange(len(rows)), lengths)
         offsets = np.arange(len(places)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return places, self.cols[self.starts[rows][places] + offsets]
+
+    def postings(self, rows: Ints) -> tuple[Ints, Ints]:
+        """Rows (as places in `rows`) by segment, and where those of each segment begin."""
+        places, cols = self.entries(rows)
+        order = np.argsort(cols, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(cols, minlength=self.n_segments))])
+        return places[order], starts.astype(np.int64)
 
     def shares(self, rows: Ints) -> Floats:
         """Weighted share of rows that have each segment [1]."""
@@ -115,7 +132,7 @@ def group(names: Mapping[str, int], sketches: Mapping[str, bytes]) -> Grouped:
     ...     {s.fingerprint: s.segments for one in asked
     ...      for s in shaper.sketches(shaper.name("", one), "", one)},
     ... )
-    >>> found.n_groups, found.numbers([shaper.name("", asked[at]) for at in (0, 1, 8, 9)])
+    >>> found.n_groups, [found.number(shaper.name("", asked[at])) for at in (0, 1, 8, 9)]
     (2, [0, 0, 1, 1])
     """
     sketched = sorted(name for name in names if name in sketches or name[:SYSTEM_CHARS] in sketches)
@@ -132,8 +149,7 @@ def group(names: Mapping[str, int], sketches: Mapping[str, bytes]) -> Grouped:
         of_name |= dict.fromkeys((sketched[int(row)] for row in rows), number)
         common = np.flatnonzero(corpus.shares(rows) >= 0.5)
         skeletons.append(frozenset(corpus.values[common].tolist()))
-    _follow(of_name, sketched, names)
-    return Grouped(of_name, len(sized), tuple(skeletons))
+    return Grouped(_prefixes(of_name, sketched), len(sized), tuple(skeletons))
 
 
 def _weights(names: Mapping[str, int], sketched: Sequence[str]) -> Floats:
@@ -209,9 +225,9 @@ def _divided(corpus: _Corpus, rows: Ints) -> list[Ints]:
     is_fixed = {part: bool(np.any(shares[corpus.is_user == part] >= 0.9)) for part in (True, False)}
     parts = []
     left = np.ones(len(rows), dtype=bool)
-    places, cols = corpus.entries(rows)
+    by_col, starts = corpus.postings(rows)
     for bundle in _bundles(corpus, sampled, shares):
-        inside = _having(bundle, places, cols, len(rows), corpus.n_segments)
+        inside = _having(bundle, by_col, starts, len(rows))
         fresh = inside & left
         if np.count_nonzero(fresh) < 0.9 * np.count_nonzero(inside):
             continue
@@ -237,9 +253,7 @@ def _bundles(corpus: _Corpus, rows: Ints, shares: Floats) -> list[_Bundle]:
     usable = (shares <= MOST_SHARED_FRAC) & (shares >= least)
     seeds = np.flatnonzero(usable)
     seeds = seeds[np.argsort(-shares[seeds], kind="stable")]
-    places, cols = corpus.entries(rows)
-    order = np.argsort(cols, kind="stable")
-    by_col, col_starts = places[order], np.searchsorted(cols[order], np.arange(len(shares) + 1))
+    by_col, col_starts = corpus.postings(rows)
     used = np.zeros(len(shares), dtype=bool)
     found: list[_Bundle] = []
     for seed in seeds.tolist():
@@ -259,10 +273,10 @@ def _bundles(corpus: _Corpus, rows: Ints, shares: Floats) -> list[_Bundle]:
     return sorted(found, key=lambda one: -one.score)
 
 
-def _having(bundle: _Bundle, places: Ints, cols: Ints, n: int, n_segments: int) -> Mask:
-    wanted = np.zeros(n_segments, dtype=bool)
-    wanted[bundle.segments] = True
-    return np.bincount(places[wanted[cols]], minlength=n) * 2 >= len(bundle.segments)
+def _having(bundle: _Bundle, by_col: Ints, starts: Ints, n: int) -> Mask:
+    """Which rows have at least half of a bundle."""
+    pieces = [by_col[starts[one] : starts[one + 1]] for one in bundle.segments.tolist()]
+    return np.bincount(np.concatenate(pieces), minlength=n) * 2 >= len(pieces)
 
 
 def _tells_apart(corpus: _Corpus, inside: Ints, outside: Ints, of_user: bool) -> bool:
@@ -281,22 +295,23 @@ def _tells_apart(corpus: _Corpus, inside: Ints, outside: Ints, of_user: bool) ->
     return bool(weights[said >= LEAST_ALTERNATIVE].sum() >= 0.8 * weights.sum())
 
 
-def _follow(of_name: dict[str, int], sketched: Sequence[str], names: Mapping[str, int]) -> None:
-    """Give names without a sketch the group of those that begin like them, where these agree."""
-    known = frozenset(sketched)
+def _prefixes(of_name: Mapping[str, int], sketched: Sequence[str]) -> dict[str, int]:
+    """Beginnings whose sketched names agree, and the names that go elsewhere."""
     votes: dict[str, dict[int, int]] = {}
     for name in sketched:
         for prefix in {name[:HEAD_CHARS], name[:SYSTEM_CHARS]}:
             counted = votes.setdefault(prefix, {})
             number = of_name.get(name, UNASSIGNED)
             counted[number] = counted.get(number, 0) + 1
-    agreed = {}
-    for prefix, counted in votes.items():
+    found: dict[str, int] = {}
+    for prefix in sorted(votes, key=lambda one: (len(one), one)):
+        counted = votes[prefix]
         number, n = max(counted.items(), key=lambda pair: (pair[1], -pair[0]))
-        if number != UNASSIGNED and n >= AGREE_FRAC * sum(counted.values()):
-            agreed[prefix] = number
-    for name in names:
-        if name not in known:
-            found = agreed.get(name[:HEAD_CHARS], agreed.get(name[:SYSTEM_CHARS]))
-            if found is not None:
-                of_name[name] = found
+        agreed = number != UNASSIGNED and n >= AGREE_FRAC * sum(counted.values())
+        if agreed and longest(found, prefix, UNASSIGNED) != number:
+            found[prefix] = number
+    for name in sketched:
+        number = of_name.get(name, UNASSIGNED)
+        if number != UNASSIGNED and longest(found, name, UNASSIGNED) != number:
+            found[name] = number
+    return found

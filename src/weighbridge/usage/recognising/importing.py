@@ -8,15 +8,21 @@ prompts are not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from weighbridge.ledger.fingerprint import load_or_make_key
 from weighbridge.ledger.prompt_shape import PromptShaper, Sketch, SketchBudget
 from weighbridge.usage.recognising.prompts import prompt_texts
+from weighbridge.usage.sources.source import Source
 
 KEY_VARIABLE = "WEIGHBRIDGE_FINGERPRINT_KEY"
+NO_KEY = (
+    "template: the log holds prompts, which are not looked at without a key to hash them with; "
+    f"set {KEY_VARIABLE} to a key file, best the gateway's"
+)
 
 
 class HashedPrompt(NamedTuple):
@@ -73,3 +79,30 @@ def hasher_named(environ: Mapping[str, str]) -> PromptHasher | None:
     """The hasher with the installation's key; None where the environment names no key file."""
     named = environ.get(KEY_VARIABLE)
     return PromptHasher(load_or_make_key(Path(named))) if named else None
+
+
+def takes_prompts(source: Source) -> bool:
+    """Whether a source reads prompts."""
+    return any(one.quantity == "prompt" for one in source.takes)
+
+
+def without_prompts(source: Source) -> Source:
+    """A source that leaves prompts unread, and says so."""
+    takes = tuple(one for one in source.takes if one.quantity != "prompt")
+    return replace(source, takes=takes, cannot_tell={**source.cannot_tell, "prompt": NO_KEY})
+
+
+def named_prompts(
+    templates: Sequence[str | None], prompts: Sequence[Any], hasher: PromptHasher
+) -> tuple[list[str | None], list[Sketch]]:
+    """Templates with those that nobody named filled in, and the sketches to keep."""
+    named: list[str | None] = []
+    sketches: list[Sketch] = []
+    for template, prompt in zip(templates, prompts, strict=True):
+        if template is None and prompt is not None:
+            hashed = hasher.hash_prompt(prompt)
+            named.append(hashed.template)
+            sketches += hashed.sketches
+        else:
+            named.append(template)
+    return named, sketches
