@@ -51,7 +51,7 @@ def range_words(needed: Range) -> str:
 def span_words(duration_s: float) -> str:
     """A stretch of time as people say it.
 
-    >>> span_words(3500), span_words(7200), span_words(14 * 86400)
+    >>> span_words(3480), span_words(7200), span_words(14 * 86400)
     ('58 minutes', '2 hours', '14 days')
     """
     for unit, size_s in (("days", 86400.0), ("hours", 3600.0)):
