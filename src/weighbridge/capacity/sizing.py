@@ -326,7 +326,7 @@ def confirmed(case: Case, needed: Needed, sought: Sizer) -> Decided:
 
 
 def _missed(
-    case: Case, outcome: Outcome, windows: Sequence[tuple[float, float]]
+    case: Case, outcome: Outcome, windows_s: Sequence[tuple[float, float]]
 ) -> tuple[float, float] | None:
     """The window that misses the SLO furthest; the whole stretch's miss counts as the first's."""
 
@@ -335,7 +335,7 @@ def _missed(
         ratios = [r / t.limit_s for r, t in zip(reached, case.slo.targets, strict=True)]
         return max((ratio for ratio in ratios if not math.isnan(ratio)), default=0.0)
 
-    worst = max(windows, key=excess_ratio)
+    worst = max(windows_s, key=excess_ratio)
     if excess_ratio(worst) > 1 or not case.slo.is_met(outcome):
         return worst
     return None
