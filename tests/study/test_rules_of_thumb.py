@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -17,13 +18,16 @@ from weighbridge.study.pose import pose
 from weighbridge.study.rule_file import (
     Assumed,
     Compute,
+    MeasureName,
     Published,
     Rule,
+    Unit,
     load_rule_files,
     priced_on,
     read_rule_file,
 )
-from weighbridge.study.rule_world import WORLD_INPUTS, check_inputs, described, facts_of
+from weighbridge.study.rule_measures import MEASURES
+from weighbridge.study.rule_world import NEEDS, WORLD_INPUTS, check_inputs, described, facts_of
 from weighbridge.study.rules_of_thumb import (
     VERDICTS,
     Computed,
@@ -123,6 +127,14 @@ def test_every_input_of_the_world_is_used_by_some_rule_or_drawing(checkout, reco
     assert set(WORLD_INPUTS) <= used
 
 
+def test_every_measure_and_unit_is_used_by_some_rule(recomputed):
+    computed = [r.rule for r in recomputed.results if r.computed is not None]
+    assert (
+        {rule.compute.measure for rule in computed} == set(MEASURES) == set(get_args(MeasureName))
+    )
+    assert {rule.published.unit for rule in computed} == set(get_args(Unit))
+
+
 # what comes out
 
 
@@ -199,19 +211,14 @@ def test_threshold_in_the_full_model_is_that_of_a_study_of_the_scenario(by_id, f
     assert ends(by_id, "bvb-self-host-from-50k") == pytest.approx((ratio * bill_usd,) * 2, rel=1e-6)
 
 
-def test_ranges_are_crossed_unless_they_move_together(facts):
-    compute = Compute(measure="cost", categories=("on-call and upkeep",))
+def test_every_combination_of_the_ends_of_ranges_is_computed(facts):
     ranges = {"upkeep_fte": [0.5, 1.0], "fte_usd_per_year": [120_000, 240_000]}
+    compute = Compute(measure="cost", categories=("on-call and upkeep",))
     crossed = run_rule(rule_of(compute, inputs=ranges), facts).computed
-    paired = run_rule(rule_of(compute, inputs=ranges, paired=True), facts).computed
     assert (crossed.low, crossed.high) == pytest.approx((5000, 20_000))
-    assert (paired.low, paired.high) == pytest.approx((5000, 20_000))
-    against = {"upkeep_fte": [0.5, 1.0]}
-    ratio = Compute(measure="cost", against=against, express="ratio")
+    ratio = Compute(measure="cost", against={"upkeep_fte": [0.5, 1.0]}, express="ratio")
     free = run_rule(rule_of(ratio, inputs=ranges), facts).computed
-    tied = run_rule(rule_of(ratio, inputs=ranges, paired=True), facts).computed
     assert (free.low, free.high) == pytest.approx((0.5, 2.0))
-    assert (tied.low, tied.high) == pytest.approx((1.0, 1.0))
 
 
 # verdicts
@@ -298,6 +305,20 @@ FAULTS = {
     "compute: {measure: cost}, published: {unit: usd, value: 1}": (
         "rules.yaml: a.upkeep_fte: is (2, 1); give [low, high]"
     ),
+    "id: a, claim: c, figures: ['1'], compute: {measure: payback}, "
+    "published: {unit: usd, value: 1}": (
+        "rules.yaml: a.published.unit: is usd; payback gives months"
+    ),
+    "id: a, claim: c, figures: ['1'], world: full, inputs: {utilization_frac: 0.5}, "
+    "compute: {measure: cost}, published: {unit: usd, value: 1}": (
+        "rules.yaml: a.utilization_frac: means nothing in the full world; state what a scenario "
+        "can: assumptions, traffic, a price, a rate of one replica"
+    ),
+    "id: a, claim: c, figures: ['1'], inputs: {go_live_weeks: 4}, "
+    "compute: {measure: deployment}, published: {unit: months, value: 1}": (
+        "rules.yaml: a.go_live_weeks: is given alone; state deployment_months or deployment_weeks "
+        "as well"
+    ),
     "id: a, claim: c, figures: ['1'], inputs: {tokens_per_month: many}, "
     "compute: {measure: cost}, published: {unit: usd, value: 1}": (
         "rules.yaml: a.tokens_per_month: is 'many'; give a number or [low, high]"
@@ -371,4 +392,5 @@ def test_assumed_value_counts_as_an_input(facts):
 def test_names_of_the_world_are_not_assumptions_of_the_model():
     for name in WORLD_INPUTS:
         value = "h100-sxm" if name in {"gpu", "model", "candidate"} else 1.0
-        check_inputs({name: value}, "field", "file")
+        needed = dict.fromkeys(sorted(NEEDS.get(name, ()))[:1], 1.0)
+        check_inputs({name: value, **needed}, "bare", "field", "file")

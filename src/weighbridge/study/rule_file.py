@@ -6,12 +6,13 @@ import datetime as dt
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import yaml
 
-from weighbridge.study.rule_world import WORLD_INPUTS, World, check_inputs
+from weighbridge.study.entries import known_assumption
+from weighbridge.study.rule_world import World, check_inputs
 from weighbridge.study.scenario import UniqueKeyLoader
 from weighbridge.units import InputError
 
@@ -45,7 +46,31 @@ Unit = Literal[
     "gpus",
 ]
 Value = float | str | tuple[float, float] | tuple[str, ...]
-HOSTINGS = ("api", "committed", "managed", "rented", "owned")
+COST_UNITS: Mapping[str, tuple[Unit, ...]] = {
+    "": ("usd", "usd_per_month"),
+    "month": ("usd_per_month",),
+    "year": ("usd_per_year",),
+    "mtok": ("usd_per_mtok",),
+    "request": ("usd_per_request",),
+}
+ALONG_UNITS: Mapping[str, tuple[Unit, ...]] = {
+    "tokens_per_month": ("tokens_per_month",),
+    "requests_per_month": ("requests_per_month",),
+    "api_usd_per_month": ("usd_per_month",),
+    "utilization_frac": ("frac",),
+}
+MEASURE_UNITS: Mapping[str, tuple[Unit, ...]] = {
+    "cost_share": ("frac",),
+    "payback": ("months",),
+    "replicas": ("gpus",),
+    "utilization": ("frac",),
+    "requests_served": ("requests_per_month",),
+    "deployment": ("months",),
+    "api_price": ("usd_per_mtok",),
+    "weights": ("gb",),
+    "gpus_to_fit": ("gpus",),
+}
+HOSTINGS = ("api", "managed", "rented", "owned")
 
 
 class Assumed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -83,7 +108,7 @@ class Compute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     months: tuple[int, int] = (1, 1)
     per: Literal["", "month", "year", "mtok", "request"] = ""
     along: str = ""
-    instant: Literal["start", "go_live", "end", "go_live_to_end"] = "go_live"
+    instant: Literal["go_live", "end", "go_live_to_end"] = "go_live"
     against: dict[str, Any] = msgspec.field(default_factory=dict)
     against_option: str = ""
     against_categories: tuple[str, ...] = ()
@@ -99,7 +124,6 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     inputs: dict[str, Any] = msgspec.field(default_factory=dict)
     assumed: dict[str, Assumed] = msgspec.field(default_factory=dict)
     world: World = "bare"
-    paired: bool = False  # ranges move together instead of in every combination
     compute: Compute | None = None
     published: Published | None = None
     missing: str = ""
@@ -235,9 +259,9 @@ def _check_drawn(file: RuleFile, where: str) -> None:
     """Curves, thresholds and swings: inputs that the engine knows, rules that there are."""
     ids = {rule.id for rule in file.rules}
     for i, curve in enumerate(file.curves):
-        check_inputs(curve.inputs, f"curves[{i}]", where)
+        check_inputs(curve.inputs, curve.world, f"curves[{i}]", where)
     for i, threshold in enumerate(file.thresholds):
-        check_inputs(threshold.values(), f"thresholds[{i}]", where)
+        check_inputs(threshold.values(), "bare", f"thresholds[{i}]", where)
         if threshold.rule not in ids:
             field = f"thresholds[{i}].rule"
             raise InputError(where, field, f"is {threshold.rule!r}", "name a rule of this file")
@@ -246,7 +270,7 @@ def _check_drawn(file: RuleFile, where: str) -> None:
             raise InputError(where, f"swings[{i}]", "moves no curve", "give the file a curve")
         for value in swing.values:
             changed = {**file.curves[0].inputs, swing.input: value}
-            check_inputs(changed, f"swings[{i}]", where)
+            check_inputs(changed, file.curves[0].world, f"swings[{i}]", where)
 
 
 def _check(rule: Rule, where: str) -> None:
@@ -265,8 +289,10 @@ def _check(rule: Rule, where: str) -> None:
         raise InputError(where, f"{rule.id}.published", "is missing", "give the figure in print")
     _check_published(rule.published, f"{rule.id}.published", where)
     _check_compute(rule.compute, f"{rule.id}.compute", where)
-    check_inputs(rule.values(), rule.id, where)
-    check_inputs(rule.values() | rule.against(), f"{rule.id}.compute.against", where)
+    _check_unit(rule.compute, rule.published.unit, f"{rule.id}.published.unit", where)
+    check_inputs(rule.values(), rule.world, rule.id, where)
+    both = rule.values() | rule.against()
+    check_inputs(both, rule.world, f"{rule.id}.compute.against", where)
 
 
 def _check_published(p: Published, field: str, where: str) -> None:
@@ -299,5 +325,27 @@ def _check_compute(c: Compute, field: str, where: str) -> None:
     if (c.measure in {"break_even", "equal_cost"}) != bool(c.along):
         mend = "name the input along which break_even or equal_cost looks, and only there"
         raise InputError(where, f"{field}.along", f"is {c.along!r}", mend)
-    if c.along and c.along not in WORLD_INPUTS and c.along != "utilization_frac":
-        check_inputs({c.along: 1.0}, f"{field}.along", where)
+    if c.along and c.along not in ALONG_UNITS:
+        known_assumption(c.along, where, f"{field}.along")
+
+
+def _check_unit(c: Compute, unit: Unit, field: str, where: str) -> None:
+    """The figure in print is in the unit that the computation gives."""
+    fits = units_of(c)
+    if unit not in fits:
+        raise InputError(where, field, f"is {unit}", f"{c.measure} gives {' or '.join(fits)}")
+
+
+def units_of(c: Compute) -> tuple[Unit, ...]:
+    """Units in which a computation's figure may be told.
+
+    >>> units_of(Compute(measure="cost", per="mtok")), units_of(Compute(measure="weights"))
+    (('usd_per_mtok',), ('gb',))
+    """
+    if c.express in {"ratio", "change", "saving"}:
+        return ("ratio", "frac")
+    if c.measure == "cost":
+        return COST_UNITS[c.per]
+    if c.measure in {"break_even", "equal_cost"}:
+        return ALONG_UNITS.get(c.along, tuple(u for u in get_args(Unit) if c.along.endswith(u)))
+    return MEASURE_UNITS[c.measure]

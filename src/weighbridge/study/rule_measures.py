@@ -194,9 +194,8 @@ def _requests_served(posed: Posed) -> float:
 def _deployment(posed: Posed) -> float:
     """Month at which the deployment reaches an instant, or the months between two."""
     reached = posed.problem.case(posed.inputs).deployment("rented")
-    start, live = float(reached.start_month), float(reached.go_live_month)
-    end = float(reached.end_month)
-    instants = {"start": start, "go_live": live, "end": end, "go_live_to_end": end - live}
+    live, end = float(reached.go_live_month), float(reached.end_month)
+    instants = {"go_live": live, "end": end, "go_live_to_end": end - live}
     return instants[posed.compute.instant]
 
 

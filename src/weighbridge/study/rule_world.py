@@ -99,6 +99,28 @@ EXCLUSIVE: Sequence[tuple[str, ...]] = (
     ("maintenance_hours_per_month", "upkeep_fte"),
     ("moved_share_frac", "moved_requests_per_day"),
 )
+NEEDS: Mapping[str, frozenset[str]] = {
+    "go_live_weeks": frozenset({"deployment_weeks", "deployment_months"}),
+    "moved_requests_per_day": VOLUMES,
+    "output_tokens": frozenset({"input_tokens"}),
+    "input_tokens": frozenset({"output_tokens"}),
+    "input_usd_per_mtok": frozenset({"output_usd_per_mtok"}),
+    "output_usd_per_mtok": frozenset({"input_usd_per_mtok"}),
+}
+BARE_ONLY = frozenset(
+    {
+        "api_usd_per_month",
+        "replica_usd_per_month",
+        "managed_replica_usd_per_month",
+        "staff_usd_per_month",
+        "maintenance_hours_per_month",
+        "utilization_frac",
+        "moved_share_frac",
+        "moved_requests_per_day",
+        "candidate",
+        "kv_tokens",
+    }
+)
 NEUTRAL: Mapping[str, float] = {
     # In the bare world every ratio is 1 and all else 0, but for these.
     "hours_per_month": 730.0,
@@ -115,8 +137,12 @@ MOVED = (0,)
 Scalars = Mapping[str, float | str]
 
 
-def check_inputs(values: Mapping[str, Any], field: str, where: str) -> None:
+def check_inputs(values: Mapping[str, Any], world: World, field: str, where: str) -> None:
     """Names that the engine knows, numbers inside their meaning, and no two that say the same."""
+    lost = sorted(BARE_ONLY & set(values)) if world == "full" else []
+    if lost:
+        mend = "state what a scenario can: assumptions, traffic, a price, a rate of one replica"
+        raise InputError(where, f"{field}.{lost[0]}", "means nothing in the full world", mend)
     for name, raw in values.items():
         for value in raw if isinstance(raw, tuple) else (raw,):
             _check_value(name, value, f"{field}.{name}", where)
@@ -131,6 +157,10 @@ def check_inputs(values: Mapping[str, Any], field: str, where: str) -> None:
         if len(given) > 1:
             problem = f"is given beside {given[1]}, and each makes the other"
             raise InputError(where, f"{field}.{given[0]}", problem, "keep one of them")
+    for name, needed in NEEDS.items():
+        if name in values and not needed & set(values):
+            mend = f"state {' or '.join(sorted(needed))} as well"
+            raise InputError(where, f"{field}.{name}", "is given alone", mend)
 
 
 def _check_value(name: str, value: Any, field: str, where: str) -> None:
@@ -282,22 +312,24 @@ def _full(values: Scalars, facts: Facts) -> Problem:
     share = _input_share(values)
     _, tokens = _volumes(values)
     price = blended_usd_per_mtok(values, facts)
-    stated = {k: v for k, v in _stated(values).items() if not k.startswith("replica_")}
+    stated = _stated(values)
+    rate = stated.pop("replica_output_tokens_per_s", 0.0)
+    n_gpus = stated.pop("n_gpus_per_replica", 1.0)
     scenario = Scenario(
         monthly_tokens=tokens,
         input_share_frac=share,
         price=Blend(input_usd_per_mtok=price, output_usd_per_mtok=price, source="the rule"),
         gpu=str(values.get("gpu", "h100-sxm")),
         throughput=Throughput(
-            output_tokens_per_s=number(values, "replica_output_tokens_per_s", 0.0),
+            output_tokens_per_s=rate,
             input_tokens=share * 1000,  # only their mix is read
             output_tokens=(1 - share) * 1000,
-            n_gpus=number(values, "n_gpus_per_replica", 1.0),
+            n_gpus=n_gpus,
         ),
         options=("api", "managed", "rented", "owned"),
         horizon_months=round(number(values, "horizon_months", 36.0)),
         whole_replicas=number(values, "whole_replicas", 1.0) == 1.0,
-        assumptions={k: v for k, v in stated.items() if k != "n_gpus_per_replica"},
+        assumptions=stated,
     )
     check_scenario(scenario, "rule")
     return pose(scenario, None, facts, "rule").problem

@@ -147,15 +147,13 @@ def _figure(rule: Rule, corner: Corner, facts: Facts) -> float:
 
 
 def _corners(rule: Rule, facts: Facts) -> Iterator[Corner]:
-    """Every combination of the ends of the ranges; with `paired`, all low and then all high.
+    """Every combination of the ends of the ranges.
 
     The engine is monotone in each input of these rules, so the extremes lie at corners.
     """
     spans = _ranges(rule, facts)
-    ends = [range(2)] if rule.paired else [range(len(values)) for values in spans.values()]
-    for picks in itertools.product(*ends):
-        chosen = itertools.cycle(picks) if rule.paired else iter(picks)
-        at = {key: v[min(next(chosen), len(v) - 1)] for key, v in spans.items()}
+    for ends in itertools.product(*spans.values()):
+        at = dict(zip(spans, ends, strict=True))
         yield Corner(
             {name: value for (world, name), value in at.items() if world == "here"},
             {name: value for (world, name), value in at.items() if world == "there"},
