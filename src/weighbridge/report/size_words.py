@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from weighbridge.capacity.safety import Range
 from weighbridge.capacity.slo import duration_text
 from weighbridge.study.size_result import Answer, Detail, ElasticCost, SizeStudy
@@ -177,8 +175,3 @@ def spot_words(detail: Detail) -> str:
         f"the stretch, the SLO {verdict} over it; at most {s.n_down_replicas} are down at once "
         f"99 % of the time; {s.n_extra_replicas} more replicas repair it. {detail.spot_note}"
     ).strip()
-
-
-def finite(value: float) -> bool:
-    """Whether a figure is one."""
-    return not (math.isnan(value) or math.isinf(value))
