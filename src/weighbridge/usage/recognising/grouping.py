@@ -32,7 +32,9 @@ LEAST_REQUESTS = 3.0  # that a segment must be seen in
 TOGETHER_FRAC = 0.9  # how often segments of a bundle come together, seen from either
 MOST_SHARED_FRAC = 0.97  # what nearly all have divides nothing
 LEAST_SCORE = 0.2  # share of a bundle times its segments: 4 % of five words, 1 % of a paragraph
-LEAST_ALTERNATIVE = 0.5  # the same, of what stands in the place of a bundle elsewhere
+LEAST_ALTERNATIVE = 1.0  # the same, of what stands in the place of a bundle elsewhere
+FEW_FRAC = 0.1  # of such: a template has few alternatives, a variable many
+LONG_SEGMENTS = 12  # an alternative of so many is no value of a variable, however many there are
 ALIKE_FRAC = 0.3  # of what prompts with a bundle have, also had without it: they are alike
 LARGE_SEGMENTS = 8  # a bundle of so many is no variable, where nothing around it is fixed
 LARGE_REQUESTS = 10.0
@@ -68,7 +70,8 @@ class _Corpus:
 
     starts: Ints
     cols: Ints
-    weights: Floats
+    own: Floats  # requests of each name
+    weights: Floats  # requests that it stands for: those too of names without a sketch
     is_user: Mask  # by segment
     values: NDArray[np.uint64]
 
@@ -133,14 +136,15 @@ def group(names: Mapping[str, int], sketches: Mapping[str, bytes]) -> Grouped:
     ...      for s in shaper.sketches(shaper.name("", one), "", one)},
     ... )
     >>> found.n_groups, [found.number(shaper.name("", asked[at])) for at in (0, 1, 8, 9)]
-    (2, [0, 0, 1, 1])
+    (2, [1, 1, 0, 0])
     """
     sketched = sorted(name for name in names if name in sketches or name[:SYSTEM_CHARS] in sketches)
     sketched = [name for name in sketched if len(name) < NAME_CHARS or name in sketches]
     if not sketched:
         return Grouped({}, 0, ())
     weights = _weights(names, sketched)
-    corpus = _corpus(sketched, sketches, weights)
+    own = np.array([float(names[name]) for name in sketched])
+    corpus = _corpus(sketched, sketches, own, weights)
     leaves = _leaves(corpus)
     sized = sorted(leaves, key=lambda rows: (-float(weights[rows].sum()), sketched[int(rows[0])]))
     of_name: dict[str, int] = {}
@@ -160,16 +164,20 @@ def _weights(names: Mapping[str, int], sketched: Sequence[str]) -> Floats:
     for place, name in enumerate(sketched):
         for prefix in {name[:HEAD_CHARS], name[:SYSTEM_CHARS]}:
             alike.setdefault(prefix, []).append(place)
+    left: dict[str, int] = {}
     for name, n_requests in names.items():
-        if name in known:
-            continue
-        places = alike.get(name[:HEAD_CHARS]) or alike.get(name[:SYSTEM_CHARS])
-        if places:
-            weights[places[n_requests % len(places)]] += n_requests
+        if name not in known:
+            prefix = name[:HEAD_CHARS] if name[:HEAD_CHARS] in alike else name[:SYSTEM_CHARS]
+            left[prefix] = left.get(prefix, 0) + n_requests
+    for prefix, n_requests in left.items():
+        if prefix in alike:
+            weights[alike[prefix]] += n_requests / len(alike[prefix])
     return weights
 
 
-def _corpus(names: Sequence[str], sketches: Mapping[str, bytes], weights: Floats) -> _Corpus:
+def _corpus(
+    names: Sequence[str], sketches: Mapping[str, bytes], own: Floats, weights: Floats
+) -> _Corpus:
     """Rows of segments seen often enough; a bit tells those of users from those of systems."""
     pieces, lengths = [], []
     for name in names:
@@ -179,7 +187,7 @@ def _corpus(names: Sequence[str], sketches: Mapping[str, bytes], weights: Floats
         lengths.append(len(system) + len(user))
     values, cols = np.unique(np.concatenate(pieces), return_inverse=True)
     rows = np.repeat(np.arange(len(names)), lengths)
-    often = np.bincount(cols, weights[rows], len(values)) >= LEAST_REQUESTS
+    often = np.bincount(cols, own[rows], len(values)) >= LEAST_REQUESTS
     kept = often[cols]
     renumbered = np.cumsum(often) - 1
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows[kept], minlength=len(names)))])
@@ -187,6 +195,7 @@ def _corpus(names: Sequence[str], sketches: Mapping[str, bytes], weights: Floats
     return _Corpus(
         starts.astype(np.int64),
         renumbered[cols[kept]].astype(np.int64),
+        own,
         weights,
         values >= np.uint64(1 << 32),
         values,
@@ -248,13 +257,15 @@ def _divided(corpus: _Corpus, rows: Ints) -> list[Ints]:
 
 def _bundles(corpus: _Corpus, rows: Ints, shares: Floats) -> list[_Bundle]:
     """Segments that come together, those that say most first."""
-    n_requests = float(corpus.weights[rows].sum())
-    least = LEAST_REQUESTS / n_requests
-    usable = (shares <= MOST_SHARED_FRAC) & (shares >= least)
+    n_requests = float(corpus.own[rows].sum())
+    places, cols = corpus.entries(rows)
+    seen = np.bincount(cols, corpus.own[rows][places], corpus.n_segments)
+    usable = (shares <= MOST_SHARED_FRAC) & (seen >= LEAST_REQUESTS)
     seeds = np.flatnonzero(usable)
     seeds = seeds[np.argsort(-shares[seeds], kind="stable")]
     by_col, col_starts = corpus.postings(rows)
     used = np.zeros(len(shares), dtype=bool)
+    n_weights = float(corpus.weights[rows].sum())
     found: list[_Bundle] = []
     for seed in seeds.tolist():
         if used[seed]:
@@ -262,14 +273,14 @@ def _bundles(corpus: _Corpus, rows: Ints, shares: Floats) -> list[_Bundle]:
         if len(found) >= _MOST_SEEDS:
             break
         holding = rows[by_col[col_starts[seed] : col_starts[seed + 1]]]
-        both = corpus.shares(holding) * (corpus.weights[holding].sum() / n_requests)
+        both = corpus.shares(holding) * float(corpus.weights[holding].sum() / n_weights)
         share = float(shares[seed])
         bundle = np.flatnonzero(
             usable & ~used & (both >= TOGETHER_FRAC * share) & (both >= TOGETHER_FRAC * shares)
         )
         used[bundle] = True
         sure = share - 2.0 * np.sqrt(share * (1.0 - share) / n_requests)
-        found.append(_Bundle(bundle, float(sure) * len(bundle), share * n_requests))
+        found.append(_Bundle(bundle, float(sure) * len(bundle), float(seen[seed])))
     return sorted(found, key=lambda one: -one.score)
 
 
@@ -288,11 +299,14 @@ def _tells_apart(corpus: _Corpus, inside: Ints, outside: Ints, of_user: bool) ->
     own = float(with_it[same_part & (with_it >= 0.3)].sum())
     if common < ALIKE_FRAC * own:
         return True
-    exclusive = np.where((with_it <= 0.02) & (without >= 0.02), without, 0.0)
+    absent = with_it <= 0.02
+    few = np.where(absent & (without >= FEW_FRAC), without, 0.0)
+    many = np.where(absent & (without >= 0.02), 1.0, 0.0)
     places, cols = corpus.entries(outside)
-    said = np.bincount(places, exclusive[cols], len(outside))
+    said = np.bincount(places, few[cols], len(outside)) >= LEAST_ALTERNATIVE
+    said |= np.bincount(places, many[cols], len(outside)) >= LONG_SEGMENTS
     weights = corpus.weights[outside]
-    return bool(weights[said >= LEAST_ALTERNATIVE].sum() >= 0.8 * weights.sum())
+    return bool(weights[said].sum() >= 0.8 * weights.sum())
 
 
 def _prefixes(of_name: Mapping[str, int], sketched: Sequence[str]) -> dict[str, int]:
