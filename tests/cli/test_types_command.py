@@ -1,0 +1,143 @@
+"""`weighbridge types`, from a gateway's spool to names that `profile` shows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from tests.usage.recognising.made import KEY, prompts
+
+from weighbridge.cli import weighbridge
+from weighbridge.ledger.lines import RequestLine, SketchLine
+from weighbridge.ledger.prompt_shape import PromptShaper, SketchBudget
+from weighbridge.ledger.spool import SpoolWriter, encode_line
+from weighbridge.units import InputError
+from weighbridge.usage.compaction import compact
+from weighbridge.usage.recognising.stored import read_sketches
+from weighbridge.usage.store import open_ledger
+
+NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+
+
+def spooled(folder: Path, *, broken: bool = False) -> tuple[Path, set[str]]:
+    """A ledger made of a spool, as the gateway writes it; and the names that were sketched."""
+    shaper, budget = PromptShaper(KEY), SketchBudget()
+    writer = SpoolWriter(folder / "spool", worker="w0")
+    sketched = set()
+    for n, one in enumerate(prompts(300)):
+        name = shaper.name(one.system, one.user)
+        if budget.takes(name, n):
+            is_new = budget.takes_system(name)
+            for part in shaper.sketches(name, one.system, one.user, with_system=is_new):
+                line = SketchLine(
+                    fingerprint=part.fingerprint,
+                    key_id=shaper.key_id,
+                    segments=part.segments.hex(),
+                )
+                writer.append(encode_line(line))
+                sketched.add(part.fingerprint)
+        writer.append(
+            encode_line(
+                RequestLine(
+                    request_id=f"r{n}",
+                    started_at_us=int(NOW.timestamp() - 86_400 + n) * 10**6,
+                    status="ok",
+                    price_state="priced",
+                    template=name if n % 10 else "by-hand",
+                    model="gpt-4o-mini",
+                    uncached_input_tokens=100,
+                    output_tokens=10,
+                    list_cost_pico_usd=10**9,
+                )
+            )
+        )
+    if broken:
+        line = SketchLine(fingerprint="words of a prompt", key_id="0" * 8, segments="zz")
+        writer.append(encode_line(line))
+    writer.close()
+    compact(folder / "spool", folder / "usage", now=NOW)
+    return folder / "usage", sketched
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(weighbridge, [str(one) for one in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*arguments: object) -> str:
+    result = CliRunner().invoke(weighbridge, [str(one) for one in arguments])
+    assert isinstance(result.exception, InputError)
+    return str(result.exception)
+
+
+def test_a_sketch_of_the_spool_comes_to_the_ledger_once(tmp_path: Path) -> None:
+    usage, sketched = spooled(tmp_path)
+    stored = read_sketches(open_ledger(usage).sketch_files)
+    assert set(stored) == sketched
+    assert {key_id for key_id, _ in stored.values()} == {PromptShaper(KEY).key_id}
+    assert all(len(segments) % 4 == 0 for _, segments in stored.values())
+
+
+def test_a_line_that_holds_more_than_hashes_is_rejected_and_kept_aside(tmp_path: Path) -> None:
+    usage, sketched = spooled(tmp_path, broken=True)
+    ledger = open_ledger(usage)
+    assert set(read_sketches(ledger.sketch_files)) == sketched
+    (manifest,) = ledger.manifests
+    assert manifest.rejected_by_reason == {"segments: is no sketch of a prompt": 1}
+
+
+def test_types_are_listed_named_and_shown_by_profile(tmp_path: Path) -> None:
+    usage, _ = spooled(tmp_path)
+    before = json.loads(profile_json(usage, tmp_path))
+    told = run("types", "--usage", usage, "--write", tmp_path / "names.yaml")
+    assert "Version 1: 5 groups" in told
+    assert "bear a client's own name" in told
+    names = yaml.safe_load((tmp_path / "names.yaml").read_text())
+    assert names == {"names": None}  # every line waits for its # to go
+    text = (tmp_path / "names.yaml").read_text()
+    first = text.split("  # type-", 1)[1].split(":", 1)[0]
+    (tmp_path / "names.yaml").write_text(f"names: {{type-{first}: complaints}}")
+    assert "complaints" in run("types", "--usage", usage, "--names", tmp_path / "names.yaml")
+    after = json.loads(profile_json(usage, tmp_path))
+    templates = {one["template"] for one in after["query_types"]}
+    assert {"complaints", "by-hand"} <= templates
+    assert len(templates) == 6
+    assert len(before["query_types"]) > len(after["query_types"]) - 1
+    (curve, _) = after["concentration"]
+    assert curve["recognised_share_frac"] == pytest.approx(0.9)
+    shown = run("profile", "--usage", usage)
+    assert "90.0 % in types recognised by their prompts, not named by clients" in shown
+    assert "a type split in two makes use look less concentrated than it is" in shown
+
+
+def profile_json(usage: Path, folder: Path) -> str:
+    run("profile", "--usage", usage, "--json", folder / "profile.json")
+    return (folder / "profile.json").read_text()
+
+
+def test_names_that_contradict_each_other_are_refused_and_not_kept(tmp_path: Path) -> None:
+    usage, _ = spooled(tmp_path)
+    (tmp_path / "names.yaml").write_text("names: {type-nobody: a}")
+    told = refused("types", "--usage", usage, "--names", tmp_path / "names.yaml")
+    assert "names: type-nobody: there is no group type-nobody" in told
+    assert not (usage / "query-types.yaml").exists()
+
+
+def test_a_ledger_without_sketches_says_what_would_make_some(tmp_path: Path) -> None:
+    usage, _ = spooled(tmp_path)
+    for manifest in (usage / "imports").glob("*.json"):
+        told = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps({**told, "sketch_parts": []}))
+    assert "no prompt of this ledger was sketched" in refused("types", "--usage", usage)
+
+
+def test_the_digest_of_a_ledger_changes_with_its_types(tmp_path: Path) -> None:
+    usage, _ = spooled(tmp_path)
+    before = open_ledger(usage).digest
+    run("types", "--usage", usage)
+    assert open_ledger(usage).digest != before
