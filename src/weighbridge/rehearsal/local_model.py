@@ -29,6 +29,8 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     context_tokens: int = 2048  # of each slot
     n_slots: int = 2  # requests that run at once; more wait
     n_threads: int = 2
+    batch_tokens: int = 2048  # most of one iteration, prompts and answers together
+    prompt_cache_mib: int = 8192  # of ended requests' prompts, beside what the slots keep; 0: none
 
 
 def weights() -> Path | None:
@@ -108,6 +110,9 @@ def serve(settings: ModelSettings) -> tuple[Any, str]:
     params.model_alias = {MODEL_NAME}
     params.n_ctx = settings.context_tokens * settings.n_slots
     params.n_parallel = settings.n_slots
+    params.n_batch = settings.batch_tokens
+    params.n_ubatch = min(params.n_ubatch, settings.batch_tokens)
+    params.cache_ram_mib = settings.prompt_cache_mib
     params.cpuparams.n_threads = settings.n_threads
     params.cpuparams_batch.n_threads = settings.n_threads
     params.n_gpu_layers = 0
