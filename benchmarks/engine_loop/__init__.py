@@ -1,0 +1,1 @@
+"""A real engine measured, calibrated, and its latencies under unseen loads predicted."""
