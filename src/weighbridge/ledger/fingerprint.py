@@ -65,9 +65,14 @@ def masked_words(text: str) -> list[str]:
     if "{" in text or "[[" in text or "%(" in text:
         text = _SLOT.sub(" 0 ", text)
     text = _QUOTED.sub(" 0 ", text)
+    return masked_single(text.split())
+
+
+def masked_single(words: list[str]) -> list[str]:
+    """The same of words by themselves, without what quotes, braces or tags enclose."""
     words = [
         word if word.isalpha() and len(word) < _HEX_CHARS and word not in _CALENDAR else _mask(word)
-        for word in text.split()
+        for word in words
     ]
     if _MASK not in words:
         return words

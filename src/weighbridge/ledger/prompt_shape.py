@@ -19,17 +19,18 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
-from weighbridge.ledger.fingerprint import Fingerprinter, masked_words
+from weighbridge.ledger.fingerprint import Fingerprinter, masked_single, masked_words
 
 SEGMENT_BYTES = 4
 SYSTEM_CHARS = 13  # of a name: "~" and the fingerprint
 HEAD_CHARS = 20  # of a name: that, and how the user's text begins
 NAME_CHARS = 27
 
-_HEAD_OF_USER_CHARS = 160
-_TAIL_OF_USER_CHARS = 80
-_HEAD_WORDS = 12
-_TAIL_WORDS = 6
+_HEAD_OF_USER_CHARS = 96
+_TAIL_OF_USER_CHARS = 48
+_HEAD_WORDS = 8
+_TAIL_WORDS = 4
+_KEYS_CHARS = 160
 _READ_CHARS = 8192
 _BEGINNING_CHARS, _BEGINNING_WORDS = 300, 40
 _ENDING_CHARS, _ENDING_WORDS = 160, 20
@@ -77,9 +78,8 @@ class PromptShaper:
         user = user_text.strip()
         if not first or not user:
             return first
-        return (
-            f"{first}.{self._short(head_words(user), b'h')}.{self._short(tail_words(user), b'e')}"
-        )
+        head, tail = " ".join(head_words(user)), " ".join(tail_words(user))
+        return f"{first}.{self._short(head, b'h')}.{self._short(tail, b'e')}"
 
     def sketches(
         self, name: str, system_text: str, user_text: str, *, with_system: bool = True
@@ -103,26 +103,27 @@ class PromptShaper:
             found.append(hashing.digest())
         return b"".join(found)
 
-    def _short(self, words: Iterable[str], kind: bytes) -> str:
-        raw = " ".join(words).encode("utf-8", "surrogatepass")
+    def _short(self, words: str, kind: bytes) -> str:
+        raw = words.encode("utf-8", "surrogatepass")
         return blake2b(raw, digest_size=3, key=self._key, person=kind).hexdigest()
 
 
 def head_words(user_text: str) -> list[str]:
     """How a user's text begins, masked; of an object in JSON, its first keys."""
-    text = user_text[:_HEAD_OF_USER_CHARS]
-    if text[0] in "{[<":
-        found = [one or other for one, other in _KEYS.findall(text)]
+    if user_text[0] in "{[<":
+        found = [one or other for one, other in _KEYS.findall(user_text[:_KEYS_CHARS])]
         if found:
             return found
+    text = user_text[:_HEAD_OF_USER_CHARS]
     end = _HEAD_ENDS.search(text, 1)
-    return masked_words(text if end is None else text[: end.start()])[:_HEAD_WORDS]
+    words = (text if end is None else text[: end.start()]).split(None, _HEAD_WORDS)
+    return masked_single(words[:_HEAD_WORDS])
 
 
 def tail_words(user_text: str) -> list[str]:
     """How a user's text ends, masked."""
     last = user_text[-_TAIL_OF_USER_CHARS:].rsplit("\n", 1)[-1]
-    return masked_words(last)[-_TAIL_WORDS:]
+    return masked_single(last.split()[-_TAIL_WORDS:])
 
 
 def told_of_system(text: str) -> list[str]:
