@@ -22,6 +22,9 @@ from weighbridge.study.size_question import SizeQuestion, TrafficQuestion
 from weighbridge.study.size_traffic import read_traffic
 from weighbridge.units import InputError
 from weighbridge.usage.bench.points import COLUMNS
+from weighbridge.usage.import_options import ImportOptions
+from weighbridge.usage.importing import ImportRequest, import_logs
+from weighbridge.usage.sources.table import read_column_map
 
 SLO = "ttft_p95=1s,tpot_p95=50ms"
 
@@ -214,3 +217,42 @@ def test_a_bought_gpu_costs_its_worth_its_upkeep_and_its_power() -> None:
     assert 700 < usd < 1800
     assert owned_usd_per_gpu_month(catalog.gpu("l40s")) is None or usd > 0
     assert owned_usd_per_gpu_month(catalog.gpu("h200-sxm")) > usd
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ledger")
+    log = folder / "log.csv"
+    lines = ["id,at,model,prompt,answer"]
+    lines += [
+        f"r{i},2026-10-01T00:{i // 60:02d}:{i % 60:02d}Z,{'gpt-4o' if i % 3 else 'gpt-4o-mini'},"
+        f"{100 + i},{5 + i % 9}"
+        for i in range(300)
+    ]
+    log.write_text("\n".join(lines) + "\n")
+    columns = ("request_id=id", "started_at=at", "model=model", "input_tokens=prompt")
+    options = ImportOptions(
+        column_map=read_column_map(None, (*columns, "output_tokens=answer"), ("provider=openai",))
+    )
+    into = folder / "usage"
+    now = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
+    import_logs(ImportRequest("csv", (log,), into, options), now=now)
+    return into
+
+
+def test_some_requests_of_a_ledger_can_be_sized_alone(ledger) -> None:
+    chosen = TrafficQuestion(usage=ledger, only={"model": ["gpt-4o-mini"]})
+    some, every = read_traffic(chosen, 0), read_traffic(TrafficQuestion(usage=ledger), 0)
+    assert (some.requests.n_requests, every.requests.n_requests) == (100, 300)
+    assert "only model gpt-4o-mini" in some.notes
+
+
+def test_choosing_what_no_request_has_says_what_there_is(ledger) -> None:
+    with pytest.raises(InputError, match="model is one of gpt-4o, gpt-4o-mini"):
+        read_traffic(TrafficQuestion(usage=ledger, only={"model": ["gpt-5"]}), 0)
+
+
+def test_choosing_from_a_trace_is_refused(trace) -> None:
+    asked = question(trace, traffic=TrafficQuestion(trace=trace, only={"model": ["gpt-4o"]}))
+    with pytest.raises(InputError, match="--usage DIR"):
+        size(asked)

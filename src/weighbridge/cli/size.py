@@ -23,6 +23,12 @@ N_MOST_THREADS = 8
 @click.command()
 @click.option("--usage", type=click.Path(path_type=Path), help="Ledger directory of `import`.")
 @click.option(
+    "--only",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="With --usage: only these requests, by tenant, feature, template, model, target, …",
+)
+@click.option(
     "--trace",
     type=click.Path(path_type=Path),
     help="Request trace: Azure, Mooncake (with prefix blocks) or BurstGPT.",
@@ -142,7 +148,9 @@ def _question(slo: Any, given: dict[str, Any]) -> SizeQuestion:
     from weighbridge.study.size_question import ENGINES, SizeQuestion, TrafficQuestion
 
     sources = ("usage", "trace", "rates", "lengths_from", "synthesize_days", "demand_ratio")
-    traffic = TrafficQuestion(**{name: given[name] for name in sources})
+    traffic = TrafficQuestion(
+        **{name: given[name] for name in sources}, only=_chosen(given["only"])
+    )
     return SizeQuestion(
         model=given["model"],
         slo=slo,
@@ -165,6 +173,17 @@ def _question(slo: Any, given: dict[str, Any]) -> SizeQuestion:
         seed=given["seed"],
         command=shlex.join(["weighbridge", *sys.argv[1:]]),
     )
+
+
+def _chosen(only: tuple[str, ...]) -> dict[str, list[str]]:
+    """Values by dimension; several of one dimension add up."""
+    chosen: dict[str, list[str]] = {}
+    for text in only:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise InputError("--only", "", f"{text!r} is no FIELD=VALUE", "say model=gpt-4o")
+        chosen.setdefault(name, []).append(value)
+    return chosen
 
 
 def _rendered(study: SizeStudy, out: Path, tell: Any) -> dict[Path, bytes]:

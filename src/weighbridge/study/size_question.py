@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class TrafficQuestion:
     lengths_from: Path | None = None  # with rates: a trace whose token lengths are drawn
     synthesize_days: float | None = None
     demand_ratio: float = 1.0
+    only: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of a ledger, by dimension
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ def _check_traffic(traffic: TrafficQuestion) -> None:
     if traffic.rates is None and traffic.lengths_from is not None:
         problem = "is read only where rates are given"
         raise InputError("--lengths-from", "", problem, "leave it out, or give --rates FILE")
+    if traffic.only and traffic.usage is None:
+        raise InputError("--only", "", "chooses from a ledger", "give --usage DIR")
     if traffic.synthesize_days is not None and not 0 < traffic.synthesize_days <= 366:
         problem = f"is {traffic.synthesize_days:g}"
         raise InputError("--synthesize", "", problem, "give days, more than 0 and at most 366")

@@ -25,7 +25,14 @@ from weighbridge.capacity.traffic import Floats, Requests
 from weighbridge.study.size_question import TrafficQuestion
 from weighbridge.study.size_result import TrafficFacts
 from weighbridge.units import InputError
-from weighbridge.usage.request_traces import RequestTrace, read_rate_windows, read_request_trace
+from weighbridge.usage.buckets import resolution_words
+from weighbridge.usage.request_traces import (
+    RequestTrace,
+    read_rate_windows,
+    read_request_trace,
+    requests_of_ledger,
+)
+from weighbridge.usage.store import open_ledger
 
 DAY_S = 86400.0
 WEEK_S = 7 * DAY_S
@@ -88,10 +95,8 @@ def _from_rates(question: TrafficQuestion, seed: int) -> Traffic:
 def _from_trace(question: TrafficQuestion, seed: int) -> Traffic:
     path = question.usage or question.trace
     assert path is not None
-    if question.usage is not None and not path.is_dir():
-        raise InputError(str(path), "", "is no ledger", "name the directory of `import`")
-    trace = read_request_trace(path)
-    requests, notes, kind = trace.requests, list(_notes(trace)), "measured"
+    trace, told = _from_ledger(question) if question.usage else (read_request_trace(path), [])
+    requests, notes, kind = trace.requests, [*told, *_notes(trace)], "measured"
     if question.synthesize_days is not None:
         requests = _synthesised(trace, question.synthesize_days, seed, path)
         kind = "synthesised"
@@ -104,6 +109,20 @@ def _from_trace(question: TrafficQuestion, seed: int) -> Traffic:
     source = str(path)
     first_at = trace.notes.first_at if kind == "measured" else None
     return Traffic(requests, source, kind, first_at, trace.notes.n_left_out, tuple(notes))
+
+
+def _from_ledger(question: TrafficQuestion) -> tuple[RequestTrace, list[str]]:
+    assert question.usage is not None
+    if not question.usage.is_dir():
+        raise InputError(str(question.usage), "", "is no ledger", "name the directory of `import`")
+    ledger = open_ledger(question.usage)
+    notes = [f"only {name} {' or '.join(values)}" for name, values in question.only.items()]
+    if ledger.time_resolution_s is not None:
+        notes.append(
+            f"the ledger tells sums by {resolution_words(ledger.time_resolution_s)}: bursts and "
+            "lengths of single requests are not in it, so that the real peak needs more"
+        )
+    return requests_of_ledger(ledger, only=question.only), notes
 
 
 def _synthesised(trace: RequestTrace, days: float, seed: int, path: Path) -> Requests:
