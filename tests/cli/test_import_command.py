@@ -81,7 +81,7 @@ def test_a_log_of_only_failures_says_so(tmp_path: Path) -> None:
 def test_an_unknown_source_lists_those_that_exist(tmp_path: Path) -> None:
     done = run("litelm", GOLDEN / "litellm.jsonl", "--into", tmp_path / "l")
     assert isinstance(done.exception, InputError)
-    assert "azure-llm-2023, mooncake" in str(done.exception)
+    assert "azure-llm-2024, mooncake" in str(done.exception)
 
 
 @pytest.mark.parametrize("missing", [["litellm", "--into", "x"], ["litellm", "a.jsonl"]])
@@ -101,6 +101,16 @@ GOLDENS = {
     "helicone.jsonl": "helicone",
     "helicone.json": "helicone",
     "helicone.csv": "helicone",
+    "litellm-payload.jsonl": "litellm-payload",
+    "langfuse.jsonl": "langfuse",
+    "bedrock.jsonl": "bedrock",
+    "otel-genai.jsonl": "otel-genai",
+    "otel-genai-sdk.json": "otel-genai",
+    "azure-llm-2024.csv": "azure-llm-2024",
+    "burstgpt.csv": "burstgpt",
+    "langfuse.json": "langfuse",
+    "langfuse.csv": "langfuse",
+    "bedrock-cloudwatch.json": "bedrock",
     "../bills/openai-costs.json": "openai-costs",
     "../bills/anthropic-costs.json": "anthropic-costs",
     "../bills/focus.csv": "focus",

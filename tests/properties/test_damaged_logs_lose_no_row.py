@@ -35,6 +35,16 @@ SOURCES = {
     "helicone.jsonl": "helicone",
     "helicone.json": "helicone",
     "helicone.csv": "helicone",
+    "litellm-payload.jsonl": "litellm-payload",
+    "langfuse.jsonl": "langfuse",
+    "bedrock.jsonl": "bedrock",
+    "otel-genai.jsonl": "otel-genai",
+    "otel-genai-sdk.json": "otel-genai",
+    "azure-llm-2024.csv": "azure-llm-2024",
+    "burstgpt.csv": "burstgpt",
+    "langfuse.json": "langfuse",
+    "langfuse.csv": "langfuse",
+    "bedrock-cloudwatch.json": "bedrock",
 }
 
 VALUES = st.sampled_from(
@@ -130,11 +140,12 @@ def test_a_damaged_log_is_refused_whole_or_every_row_is_accounted_for(name, harm
             return
         check_counts(folder, report)
         check_no_content(folder)
-        if name.endswith(".jsonl"):
+        if name.endswith(".jsonl") and SOURCES[name] != "otel-genai":  # of many spans a line
             n_lines = sum(
                 bool(line.strip()) for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
             )
-            assert report.manifests[0].rows_read == n_lines
+            manifest = report.manifests[0]
+            assert manifest.rows_read + manifest.rows_left_out == n_lines
 
 
 BILLS = [file.name for file in sorted((GOLDEN.parent / "bills").iterdir())]

@@ -32,6 +32,13 @@ CASES = {
     "openrouter.csv": ("openrouter", ImportOptions()),
     "helicone.jsonl": ("helicone", ImportOptions()),
     "helicone.csv": ("helicone", ImportOptions()),
+    "litellm-payload.jsonl": ("litellm-payload", ImportOptions()),
+    "langfuse.jsonl": ("langfuse", ImportOptions()),
+    "bedrock.jsonl": ("bedrock", ImportOptions()),
+    "otel-genai.jsonl": ("otel-genai", ImportOptions()),
+    "otel-genai-sdk.json": ("otel-genai", ImportOptions()),
+    "azure-llm-2024.csv": ("azure-llm-2024", ImportOptions()),
+    "burstgpt.csv": ("burstgpt", ImportOptions(start="2026-01-05T00:00:00+01:00")),
 }
 
 
@@ -66,6 +73,7 @@ def test_rows_are_stored_as_the_golden_file_says(name: str, tmp_path: Path) -> N
         "cannot_tell": list(manifest.cannot_tell),
         "unpriced_models": manifest.unpriced_models,
         "rows_failed": manifest.rows_failed,
+        **({"rows_left_out": manifest.rows_left_out} if manifest.rows_left_out else {}),
         "rows_from_cache": manifest.rows_from_cache,
         "time_resolution_s": manifest.time_resolution_s,
     }
@@ -81,10 +89,21 @@ def test_a_query_result_gives_the_same_rows_as_the_export_of_its_rows(tmp_path: 
     assert stored_rows(tmp_path / "l") == expected["rows"]
 
 
-@pytest.mark.parametrize("name", ["litellm.json", "litellm.csv"])
-def test_the_same_log_in_another_format_gives_the_same_rows(name: str, tmp_path: Path) -> None:
-    expected = json.loads((GOLDEN / "litellm.jsonl.expected.json").read_text(encoding="utf-8"))
-    imported(tmp_path / "l", "litellm", GOLDEN / name)
+@pytest.mark.parametrize(
+    ("name", "like"),
+    [
+        ("litellm.json", "litellm.jsonl"),
+        ("litellm.csv", "litellm.jsonl"),
+        ("langfuse.json", "langfuse.jsonl"),
+        ("langfuse.csv", "langfuse.jsonl"),
+        ("bedrock-cloudwatch.json", "bedrock.jsonl"),
+    ],
+)
+def test_the_same_log_in_another_format_gives_the_same_rows(
+    name: str, like: str, tmp_path: Path
+) -> None:
+    expected = json.loads((GOLDEN / f"{like}.expected.json").read_text(encoding="utf-8"))
+    imported(tmp_path / "l", CASES[like][0], GOLDEN / name)
     assert stored_rows(tmp_path / "l") == expected["rows"]
 
 

@@ -26,7 +26,8 @@ def on_day(text: str, day: int) -> str:
     """The same rows some days later, under ids of their own."""
     text = _INSTANT.sub(lambda found: f"2026-10-{int(found[1]) + day:02d}{found[2]}", text)
     text = _SECONDS.sub(lambda found: str(int(found[1]) + day * _DAY_S), text)
-    return re.sub(r"\b(gen|h|r)-(\d)\b", rf"\1-{day}-\2", text)
+    text = text.replace("5b8efff7", f"5b8eff{day:02d}")
+    return re.sub(r"\b(gen|h|r|obs|req)-(\d)\b", rf"\1-{day}-\2", text)
 
 
 def pages(text: str) -> str:
@@ -52,9 +53,13 @@ def rows_under_a_header(text: str) -> str:
     return head + "\n" + rows(body)
 
 
-def one_document(text: str) -> str:
-    every = [row for day in range(DAYS) for row in json.loads(on_day(text, day))["data"]]
-    return json.dumps({"data": every, "error": None})
+def one_document(text: str, rows_key: str = "data") -> str:
+    every = [row for day in range(DAYS) for row in json.loads(on_day(text, day))[rows_key]]
+    return json.dumps({rows_key: every, "error": None})
+
+
+def events(text: str) -> str:
+    return one_document(text, "events")
 
 
 def as_it_is(text: str) -> str:
@@ -68,6 +73,16 @@ CASES: dict[str, tuple[str, Callable[[str], str], ImportOptions]] = {
     "helicone.jsonl": ("helicone", rows, ImportOptions()),
     "helicone.json": ("helicone", one_document, ImportOptions()),
     "helicone.csv": ("helicone", rows_under_a_header, ImportOptions()),
+    "litellm-payload.jsonl": ("litellm-payload", rows, ImportOptions()),
+    "langfuse.jsonl": ("langfuse", rows, ImportOptions()),
+    "langfuse.json": ("langfuse", one_document, ImportOptions()),
+    "langfuse.csv": ("langfuse", rows_under_a_header, ImportOptions()),
+    "bedrock.jsonl": ("bedrock", rows, ImportOptions()),
+    "bedrock-cloudwatch.json": ("bedrock", events, ImportOptions()),
+    "otel-genai.jsonl": ("otel-genai", rows, ImportOptions()),
+    "otel-genai-sdk.json": ("otel-genai", rows, ImportOptions()),
+    "burstgpt.csv": ("burstgpt", as_it_is, ImportOptions()),
+    "azure-llm-2024.csv": ("azure-llm-2024", as_it_is, ImportOptions()),
     "litellm.jsonl": ("litellm", as_it_is, ImportOptions()),
     "azure-llm-2023.csv": ("azure-llm-2023", as_it_is, ImportOptions()),
     "mooncake.jsonl": ("mooncake", as_it_is, ImportOptions()),

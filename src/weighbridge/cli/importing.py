@@ -60,10 +60,10 @@ def import_(
 ) -> None:
     """Read logs of other tools into a ledger.
 
-    SOURCE is litellm, openai-usage, anthropic-usage, openrouter, helicone, azure-llm-2023,
-    mooncake, or table, csv, jsonl or parquet with --map; `--detect FILE` names it. A FILE may be
-    gzip or zstd packed, a directory, a quoted pattern, or - for standard input. Prompts and
-    answers are not stored.
+    SOURCE is litellm, litellm-payload, openai-usage, anthropic-usage, openrouter, helicone,
+    langfuse, bedrock, otel-genai, azure-llm-2023, azure-llm-2024, mooncake, burstgpt, or table,
+    csv, jsonl or parquet with --map; `--detect FILE` names it. A FILE may be gzip or zstd packed,
+    a directory, a quoted pattern, or - for standard input. Prompts and answers are not stored.
 
     \b
     weighbridge import --detect export.json
@@ -201,6 +201,9 @@ def _print_caveats(report: ImportReport, console: Console) -> None:
     console.print()
     if first and last:
         console.print(f"period       {first[:19]} to {last[:19]} UTC", markup=False)
+    left_out = report.total("rows_left_out")
+    if left_out:
+        console.print(f"left out     {left_out:,} records that are no requests", markup=False)
     stored, failed = report.total("rows_stored"), report.total("rows_failed")
     if failed:
         only = "; the log holds only failures, so no demand can be read from it"

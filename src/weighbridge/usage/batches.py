@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from weighbridge.units import InputError
 from weighbridge.usage.convert import Column, joined, packed
 from weighbridge.usage.faults import NOT_AN_OBJECT, NOT_JSON, WIDTH, Faults
-from weighbridge.usage.sources.source import QUANTITIES, Take
+from weighbridge.usage.sources.source import QUANTITIES, Take, Unfold
 
 PathKeys = tuple[str, ...]
 Paths = tuple[PathKeys, ...]
@@ -43,7 +43,8 @@ class Batch:
 class RowDecoder:
     """Decodes only the keys that some path names; everything else in a row is skipped unread."""
 
-    def __init__(self, takes: Sequence[Take]) -> None:
+    def __init__(self, takes: Sequence[Take], unfold: Unfold | None = None) -> None:
+        self.unfold = unfold
         self.takes = {take.paths: QUANTITIES[take.quantity] for take in takes}
         self._root = _Node(tuple(dict.fromkeys(path for take in takes for path in take.paths)))
         self._lines = msgspec.json.Decoder(self._root.type)
@@ -58,6 +59,10 @@ class RowDecoder:
             return self._lines.decode(row)
         except msgspec.DecodeError:
             return msgspec.convert(json.loads(row), self._root.type)
+
+    def row_of(self, value: Mapping[str, Any]) -> Any:
+        """A row that was decoded already; raises what msgspec raises."""
+        return msgspec.convert(value, self._root.type)
 
     def columns(self, rows: list[Any]) -> dict[Paths, Sequence[Any]]:
         """One list a take."""
@@ -89,7 +94,8 @@ class _Node:
         self._decoder = msgspec.json.Decoder(self.type)
 
     def _type_of(self, head: str) -> Any:
-        return self.nodes[head].type | str | None if head in self.nodes else Any
+        # A list is read past: of what may be an object or a list, only the object has the path.
+        return self.nodes[head].type | str | list[Any] | None if head in self.nodes else Any
 
     def columns(self, rows: Sequence[Any]) -> dict[str, Sequence[Any]]:
         """Cells of each key."""
@@ -216,6 +222,9 @@ class LinesTask:
 
     def batch(self, decoder: RowDecoder, where: str) -> Batch:
         """Decode at once, and line by line where some line is not what it should be."""
+        if decoder.unfold is not None:
+            check_utf8(self.read(), self.first_line, where)
+            return unfolded(self.rows(), decoder)
         try:
             columns, n_rows = _at_once(self.pieces(), decoder)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -285,6 +294,8 @@ class ItemsTask:
         """Decode each element."""
         for number, item in self.rows():
             check_utf8(item, number, where)
+        if decoder.unfold is not None:
+            return unfolded(self.rows(), decoder)
         return slowly(list(self.rows()), decoder)
 
 
@@ -326,6 +337,28 @@ def slowly(rows: list[tuple[int, bytes]], decoder: RowDecoder) -> Batch:
             decoded.append(decoder.decode_row(b"{}"))
     lines = np.array([number for number, _ in rows], dtype=np.int64)
     return Batch(lines, decoder.columns(decoded), [raw for _, raw in rows], faults)
+
+
+def unfolded(lines: Iterable[tuple[int, bytes]], decoder: RowDecoder) -> Batch:
+    """Rows of lines that hold any number of them each; a faulty line is one faulty row."""
+    assert decoder.unfold is not None
+    faults, numbers = Faults(), list[int]()
+    raws, decoded = list[bytes](), list[Any]()
+    for number, raw in lines:
+        fault, found = "", list[Any]()
+        try:
+            found = [decoder.row_of(row) for row in decoder.unfold.rows(raw)]
+        except (msgspec.ValidationError, TypeError):
+            fault = NOT_AN_OBJECT
+        except (ValueError, RecursionError):
+            fault = NOT_JSON
+        if fault:
+            faults.add([len(decoded)], "", fault)
+            found = [decoder.row_of({})]
+        decoded += found
+        numbers += [number] * len(found)
+        raws += [raw] * len(found)
+    return Batch(np.array(numbers, dtype=np.int64), decoder.columns(decoded), raws, faults)
 
 
 def check_utf8(data: bytes, first_line: int, where: str) -> None:

@@ -75,6 +75,8 @@ _EXACT = (pa.string(), pa.int64(), pa.null())
 
 def packed(values: Sequence[Any], kind: Kind) -> Column:
     """The values as an array if that loses nothing, not even how a number was written."""
+    if kind == "anything":
+        return values
     if kind in {"text", "instant"}:
         try:
             return pa.array(values, pa.string())
@@ -285,6 +287,8 @@ def _instants_at_once(array: pa.Array, clock: Clock) -> pa.Array | None:
             return pc.add_checked(counted, clock.start_us)
         except pa.ArrowInvalid:
             return None
+    if pa.types.is_floating(array.type) and clock.unit == "s":
+        return _float_seconds(array, clock.start_us)
     if not pa.types.is_string(array.type):
         return None
     for parse in (_with_offset, _without_offset):
@@ -293,6 +297,16 @@ def _instants_at_once(array: pa.Array, clock: Clock) -> pa.Array | None:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             continue
     return None
+
+
+def _float_seconds(array: pa.Array, start_us: int) -> pa.Array | None:
+    """Seconds with decimals; a double holds those of this century to a quarter of a microsecond."""
+    counted = array.to_numpy(zero_copy_only=False) * 1e6
+    empty = array.is_null().to_numpy(zero_copy_only=False)
+    if not np.all(np.abs(counted[~empty]) < 2.0**52):
+        return None
+    whole = np.rint(np.where(empty, 0.0, counted)).astype(np.int64) + start_us
+    return pa.array(whole, pa.int64(), mask=empty)
 
 
 def _with_offset(array: pa.Array, _zone: str | None) -> pa.Array:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -36,6 +36,7 @@ class Sample:
     names: frozenset[str]  # nested ones with dots; lists add nothing to a path
     shown: tuple[str, ...]  # top-level names, in order
     delimiter: str = ","
+    first_cells: Mapping[str, str] = field(default_factory=dict)  # of a CSV file
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Detected:
 def detect(file: LogFile) -> Detected:
     """The kind that fits; raises where the file cannot be read as text or columns at all."""
     sample = sample_of(file)
-    matches = [_match(kind, sample.names) for kind in KINDS if sample.format in kind.formats]
+    matches = [_match(kind, sample) for kind in KINDS if sample.format in kind.formats]
     fitting = sorted((m for m in matches if not m.missing), key=lambda m: -m.n_names)
     best = fitting[0] if fitting else None
     others = sorted(
@@ -105,15 +106,22 @@ def detect(file: LogFile) -> Detected:
     return Detected(file.name, sample, best, tuple(others))
 
 
-def _match(kind: Kind, names: frozenset[str]) -> Match:
-    required = kind.signature.required
+def _match(kind: Kind, sample: Sample) -> Match:
+    """The fit of the one of its ways to be written that fits best."""
+    names, signature = sample.names, kind.signature
     if kind.may_be_under:
         names = names | {name.removeprefix(f"{kind.may_be_under}.") for name in names}
+    other = {f"{name} that begins with {start}" for name, start in signature.begins.items()}
+    for name, start in signature.begins.items():
+        if sample.first_cells.get(name, "").startswith(start):
+            names = names | {f"{name} that begins with {start}"}
+    ways = [(*way, *sorted(other)) for way in (signature.required, *signature.others)]
+    best = max(ways, key=lambda way: sum(name in names for name in way) / len(way))
     return Match(
         kind,
-        found=tuple(name for name in required if name in names),
-        missing=tuple(name for name in required if name not in names),
-        n_telling=sum(name in names for name in kind.signature.telling),
+        found=tuple(name for name in best if name in names),
+        missing=tuple(name for name in best if name not in names),
+        n_telling=sum(name in names for name in signature.telling),
     )
 
 
@@ -165,7 +173,16 @@ def _csv_sample(text: str, where: str) -> Sample:
         mend = "give a CSV file whose first line names the columns"
         raise InputError(where, "", "has no header", mend)
     header, delimiter = max(headers, key=lambda one: len(one[0]))
-    return Sample("csv", frozenset(header), tuple(header), delimiter)
+    return Sample("csv", frozenset(header), tuple(header), delimiter, _first_cells(text, header))
+
+
+def _first_cells(text: str, header: Sequence[str]) -> dict[str, str]:
+    """Cells of the first row, where it can be read."""
+    rows = csv.reader(text.splitlines()[:MOST_ROWS])
+    with suppress(csv.Error, StopIteration):
+        next(rows)
+        return dict(zip(header, next(rows), strict=False))
+    return {}
 
 
 def _json_sample(text: str, where: str) -> Sample:
@@ -197,10 +214,21 @@ def _add_names(names: dict[str, None], value: Any, above: str, depth: int) -> No
             _add_names(names, item, above, depth)
     if not isinstance(value, dict):
         return
-    for key, inner in value.items():
+    if value.keys() == {"key", "value"} and isinstance(value["key"], str):
+        names[above + value["key"]] = None  # OTLP's attributes
+    for key, held in value.items():
         names[above + key] = None
+        inner = _opened(held)
         if depth < MOST_DEPTH and isinstance(inner, dict | list):
             _add_names(names, inner, f"{above}{key}.", depth + 1)
+
+
+def _opened(value: Any) -> Any:
+    """An object that is written as text, as events of CloudWatch hold records."""
+    if isinstance(value, str) and value.startswith("{"):
+        with suppress(msgspec.DecodeError, UnicodeError, RecursionError):
+            return msgspec.json.decode(value)
+    return value
 
 
 def _mended(text: str) -> Any:
@@ -276,8 +304,8 @@ def told(found: Detected) -> Sequence[str]:
     if best is None:
         raise found.refusal()
     _check_delimiter(found)
-    required, telling = best.kind.signature.required, best.kind.signature.telling
-    sure = f"{len(required)} of {len(required)} names that it must have"
+    telling = best.kind.signature.telling
+    sure = f"{len(best.found)} of {len(best.found)} names that it must have"
     if telling:
         sure += f", {best.n_telling} of {len(telling)} more that tell it"
     lines = [f"{found.where}: {best.kind.name}", f"  {best.kind.title}", f"  known by {sure}"]

@@ -46,6 +46,7 @@ from weighbridge.usage.store import (
     stage_file,
     staging,
 )
+from weighbridge.usage.unfolding import rows_of
 
 MOST_REJECTED_FRAC = 0.01
 MOST_QUOTED = 10
@@ -184,6 +185,10 @@ class _FileRead:
         return sum(chunk.n_read for chunk in self.chunks) + len(self.reading.rejects)
 
     @property
+    def n_left_out(self) -> int:
+        return sum(chunk.n_left_out for chunk in self.chunks)
+
+    @property
     def import_id(self) -> str:
         return self.reading.content_sha256[:16]
 
@@ -198,6 +203,7 @@ class _Import:
     def run(
         self, found: Sequence[LogFile], workers: Workers, on_progress: OnProgress
     ) -> ImportReport:
+        self._find_told_twice(found)
         new, known = self._read_all(found, workers, on_progress)
         chunks = [chunk for one in new for chunk in one.chunks]
         seen, renamed = self._find_seen(chunks)
@@ -215,6 +221,13 @@ class _Import:
         return ImportReport(
             self.into, self.plan.source.name, manifests, names, tuple(quoted[:MOST_QUOTED])
         )
+
+    def _find_told_twice(self, found: Sequence[LogFile]) -> None:
+        """Read all files once before, where two rows, in two files maybe, tell of one request."""
+        unfold = self.plan.source.unfold
+        if unfold is not None:
+            rows = (row for file in found for row in rows_of(file, self.plan.source))
+            self.plan = replace(self.plan, told_twice=unfold.told_twice(rows))
 
     def _read_all(
         self, found: Sequence[LogFile], workers: Workers, on_progress: OnProgress
@@ -259,8 +272,7 @@ class _Import:
                 one.chunks += workers.submit(number, task, one.plan, file.name)
             one.chunks += workers.drain()
         if not one.n_read:
-            mend = "export the log again: it has no rows"
-            raise InputError(file.name, "", "holds no row", mend)
+            raise _no_rows(one)
         return one
 
     def _check_known(self, file: LogFile, manifest: Manifest) -> None:
@@ -341,6 +353,7 @@ class _Import:
             rows_duplicate=duplicates,
             rows_rejected=len(rejects),
             rejected_by_reason=dict(reasons.most_common()),
+            rows_left_out=one.n_left_out,
             rows_failed=sum(part.n_failed for part in parts),
             rows_from_cache=sum(part.n_from_cache for part in parts),
             first_at=min((part.first_at for part in parts), default=None),
@@ -357,6 +370,15 @@ class _Import:
         total = manifest.rows_stored + manifest.rows_duplicate + manifest.rows_rejected
         assert manifest.rows_read == total, "a row went missing"
         return manifest
+
+
+def _no_rows(one: _FileRead) -> InputError:
+    if one.n_left_out:
+        problem = f"holds {one.n_left_out:,} records, none of which is a request to a model"
+        mend = "export those of requests too: generations, or spans of the client's calls"
+        return InputError(one.file.name, "", problem, mend)
+    mend = "export the log again: it has no rows"
+    return InputError(one.file.name, "", "holds no row", mend)
 
 
 def _cannot_tell(source: Source, one: _FileRead, resolution_s: float | None) -> tuple[str, ...]:

@@ -125,6 +125,8 @@ class Reading:
             return False
         start = text.peek(MIB // 4).removeprefix(b"\xef\xbb\xbf").lstrip()
         line, newline, _ = start.partition(b"\n")
+        if self.envelope.by_line:
+            return bool(newline) and line.rstrip() == b"{"
         try:
             keys = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -28,11 +28,23 @@ class Kind:
 # Read elsewhere, or not at all: named so that nobody maps their columns as if they were a log.
 OTHERS = (
     Kind(
+        "langfuse-traces",
+        "traces of Langfuse, which hold no requests: export its observations",
+        ("json", "csv"),
+        Signature(
+            ("id", "timestamp", "name", "userId", "sessionId", "tags"),
+            telling=("release", "bookmarked", "traceId"),
+            others=(("id", "timestamp", "name", "user_id", "session_id", "tags"),),
+        ),
+        "",
+        "data",
+    ),
+    Kind(
         "servegen-rates",
         "rates of clients, in ServeGen's columns",
         ("csv",),
         Signature(("client", "window_start_s", "rate_rps", "cv", "pattern")),
-        "",
+        "weighbridge size --rates FILE --lengths-from TRACE --model MODEL --out size",
     ),
     Kind(
         "gateway-spool",

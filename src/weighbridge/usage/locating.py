@@ -14,6 +14,8 @@ def located_in(source: Source, reading: Reading) -> Source:
 
     A name that a user wrote with dots is a column of that name if there is one, else a path.
     """
+    if source.unfold is not None:
+        return source
     names = set(reading.names)
     takes = []
     for take in source.takes:

@@ -17,7 +17,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What one imported file gave; `rows_read` is always the sum of the other three counts."""
+    """What one imported file gave; `rows_read` is always the sum of the next three counts."""
 
     import_id: str
     source: str
@@ -28,6 +28,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     rows_duplicate: int
     rows_rejected: int
     rejected_by_reason: dict[str, int] = {}
+    rows_left_out: int = 0  # records that are no requests, in none of those counts
     rows_failed: int = 0
     rows_from_cache: int = 0
     n_models: int = 0

@@ -34,8 +34,6 @@ from weighbridge.usage.convert import (
     to_text,
 )
 from weighbridge.usage.faults import (
-    ABOVE_INPUT,
-    ABOVE_OUTPUT,
     ENDS_BEFORE_START,
     IN_FUTURE,
     MISSING,
@@ -58,9 +56,11 @@ from weighbridge.usage.sources.source import (
     Take,
 )
 from weighbridge.usage.store import SCHEMA
+from weighbridge.usage.token_columns import add_tokens
 
 CLOCK_SKEW_US = 300 * 10**6  # two machines' clocks may differ; more than this is a wrong date
 OLDEST_US = 1_420_070_400 * 10**6  # 2015-01-01: before it, a unit was mistaken
+EMBEDDING = "embedding"  # the word for a record of one
 GATEWAY_CACHE = "gateway-cache"  # the target of what a gateway answered from its own cache
 
 
@@ -76,6 +76,7 @@ class Plan:
     prices: Path | None
     tokens_per_request: int | None = None  # of a report that counts no requests
     most_rows: int = MOST_ROWS  # that a report by bucket of time may become
+    told_twice: frozenset[str] = frozenset()  # ids of rows whose request another row tells of
 
     @property
     def makes_ids(self) -> bool:
@@ -102,6 +103,7 @@ class Shaped:
     n_read: int
     resolution_us: int = 0  # of the longest bucket of time that rows were spread over
     sketches: tuple[Sketch, ...] = ()  # of prompts that nobody named
+    n_left_out: int = 0  # records that are no requests: neither read nor rejected
 
 
 class _Reading:
@@ -110,6 +112,11 @@ class _Reading:
     def __init__(self, batch: Batch, plan: Plan) -> None:
         self.batch, self.plan, self.faults = batch, plan, batch.faults
         self._takes = {take.quantity: take for take in plan.source.takes}
+
+    @property
+    def source(self) -> Source:
+        """What the log is."""
+        return self.plan.source
 
     def has(self, quantity: str) -> bool:
         """Whether the source holds this quantity."""
@@ -128,6 +135,8 @@ class _Reading:
             return pa.array([constant] * self.batch.n, pa.string())
         take = self._takes[quantity]
         texts = to_text(self.batch.columns[take.paths], self.faults, quantity)
+        if quantity in self.plan.source.name_parts:
+            texts = _last_part(texts, self.plan.source.name_parts[quantity])
         if quantity in self.plan.source.words:
             texts = self._translated(texts, quantity)
         if take.required:
@@ -141,9 +150,9 @@ class _Reading:
         meanings, unknown = [], []
         for code, word in enumerate(coded.dictionary.to_pylist()):
             known = word.strip().lower() in words
-            other = None if closed else words.get("*", word)  # "*" is every other word
+            other = words.get("*", None if closed else word)  # "*" is every other word
             meanings.append(words[word.strip().lower()] if known else other)
-            if closed and not known:
+            if closed and not known and "*" not in words:
                 unknown.append(code)
         if unknown:
             codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -194,7 +203,9 @@ def shape(
     reading = _Reading(batch, plan)
     columns: dict[str, Any] = {}
     _add_instants(columns, reading)
-    _add_tokens(columns, reading)
+    add_tokens(columns, reading)
+    attempts, retries = reading.numbers("attempts"), reading.numbers("retries")
+    columns["attempts"] = _either(attempts, Numbers(retries.values + 1, retries.empty))
     _add_names(columns, reading)
     sketches = _name_prompts(columns, reading, hasher)
     _forget_what_no_model_did(columns, reading)
@@ -205,15 +216,17 @@ def shape(
     add_cost(columns, batch.faults, prices.book)
     if plan.makes_ids:
         columns["request_id"] = _made_ids(columns)
-    good, rejects = _rejects(batch)
+    left_out = _left_out(columns, reading)
+    good, rejects = _rejects(batch, left_out)
     order = np.argsort(columns["started_at"][good], kind="stable")
     rows = np.arange(batch.n)[good][order]
     return Shaped(
         table=_as_table(columns, prices.digest).take(pa.array(rows)),
         lines=batch.lines[rows],
         rejects=rejects,
-        n_read=batch.n,
+        n_read=batch.n - int(left_out.sum()),
         sketches=sketches,
+        n_left_out=int(left_out.sum()),
     )
 
 
@@ -234,7 +247,7 @@ def _shaped_requests(
 ) -> Shaped:
     ended, told = reading.numbers("bucket_ended_at"), reading.numbers("n_requests")
     _check_buckets(columns, ended, told, reading)
-    good, rejects = _rejects(batch)
+    good, rejects = _rejects(batch, np.zeros(batch.n, dtype=bool))
     first = np.array([one.first == 0 for one in spread.slices], dtype=bool)
     known = set(batch.lines[~first].tolist())  # rejected where their first request would be made
     rejects = tuple(reject for reject in rejects if reject.line not in known)
@@ -297,30 +310,6 @@ def _either(told: Numbers, derived: Numbers) -> Numbers:
     return Numbers(np.where(told.empty, derived.values, told.values), told.empty & derived.empty)
 
 
-def _add_tokens(columns: dict[str, Any], reading: _Reading) -> None:
-    read = reading.numbers("cache_read_tokens").where_empty(0)
-    write = reading.numbers("cache_write_tokens").where_empty(0)
-    if reading.has("cache_write_1h_tokens"):
-        write = write + reading.numbers("cache_write_1h_tokens").where_empty(0)
-    if reading.has("uncached_input_tokens") or not reading.plan.source.input_includes_cache:
-        told = "uncached_input_tokens" if reading.has("uncached_input_tokens") else "input_tokens"
-        uncached = reading.numbers(told).where_empty(0)
-    else:
-        uncached = reading.numbers("input_tokens").where_empty(0) - read - write
-        contradicts = np.flatnonzero(uncached < 0)
-        reading.faults.add(contradicts, "cache_read_tokens", ABOVE_INPUT)
-    output = reading.numbers("output_tokens").where_empty(0)
-    reasoning = reading.numbers("reasoning_tokens").where_empty(0)
-    reading.faults.add(np.flatnonzero(reasoning > output), "reasoning_tokens", ABOVE_OUTPUT)
-    columns["uncached_input_tokens"] = uncached
-    columns["cache_read_tokens"] = read
-    columns["cache_write_tokens"] = write
-    columns["output_tokens"] = output
-    columns["reasoning_tokens"] = reasoning
-    attempts, retries = reading.numbers("attempts"), reading.numbers("retries")
-    columns["attempts"] = _either(attempts, Numbers(retries.values + 1, retries.empty))
-
-
 def _add_names(columns: dict[str, Any], reading: _Reading) -> None:
     for name in ("request_id", "tenant", "feature", "template", "service_tier", "data_class"):
         columns[name] = reading.text(name)
@@ -341,12 +330,43 @@ def _add_names(columns: dict[str, Any], reading: _Reading) -> None:
 
 
 def _note_unanswered(status: pa.Array, reading: _Reading) -> None:
-    """What a failed request may lack, an answered one must have."""
+    """What a failed request may lack, an answered one must have; embeddings have no output."""
     if reading.plan.source.answered_needs:
         answered = pc.equal(status, "ok").to_numpy(zero_copy_only=False)
+        embeds = _embeds(reading)
         for quantity in reading.plan.source.answered_needs:
-            lacking = np.flatnonzero(answered & reading.numbers(quantity).empty)
+            needs = answered & ~embeds if quantity == "output_tokens" else answered
+            lacking = np.flatnonzero(needs & reading.numbers(quantity).empty)
             reading.faults.add(lacking, quantity, MISSING)
+
+
+def _embeds(reading: _Reading) -> Mask:
+    """Rows that say of themselves, or by their model's name, that they embed."""
+    named = pc.match_substring(reading.text("model"), "embed", ignore_case=True)
+    told = pc.equal(reading.text("record"), EMBEDDING)
+    either = pc.or_(pc.fill_null(named, False), pc.fill_null(told, False))
+    found: Mask = either.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _left_out(columns: Mapping[str, Any], reading: _Reading) -> Mask:
+    """Rows that are of no request, or of one that another row tells of too."""
+    found = np.zeros(reading.batch.n, dtype=bool)
+    if reading.has("record"):
+        told = to_text(reading.raw("record"), Faults(), "record").is_valid()
+        none = pc.and_(told, reading.text("record").is_null())
+        found |= none.to_numpy(zero_copy_only=False)
+    if reading.plan.told_twice:
+        twice = pa.array(sorted(reading.plan.told_twice), pa.string())
+        found |= pc.is_in(columns["request_id"], twice).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _last_part(texts: pa.Array, mark: str) -> pa.Array:
+    """What follows the last mark of each text, all of it where there is none."""
+    coded = texts.dictionary_encode()
+    parts = [word.rpartition(mark)[2] or word for word in coded.dictionary.to_pylist()]
+    return pc.take(pa.array(parts, pa.string()), coded.indices)
 
 
 def _forget_what_no_model_did(columns: dict[str, Any], reading: _Reading) -> None:
@@ -389,10 +409,12 @@ def _filled(column: Any) -> NDArray[Any]:
     return np.where(column.empty, -1, column.values) if isinstance(column, Numbers) else column
 
 
-def _rejects(batch: Batch) -> tuple[Mask, tuple[Reject, ...]]:
-    good = np.ones(batch.n, dtype=bool)
+def _rejects(batch: Batch, left_out: Mask) -> tuple[Mask, tuple[Reject, ...]]:
+    good = ~left_out
     rejects = []
     for row in sorted(batch.faults.found):
+        if left_out[row]:
+            continue
         good[row] = False
         field_name, reason = batch.faults.found[row]
         raw = b"" if batch.raws is None else batch.raws[row]

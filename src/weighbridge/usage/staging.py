@@ -48,6 +48,7 @@ class Chunk:
     days: tuple[tuple[str, int, int], ...]  # day, offset, length
     resolution_us: int = 0
     sketches: tuple[Sketch, ...] = ()  # of prompts that nobody named
+    n_left_out: int = 0  # records that are no requests
 
 
 def ids_name(number: int) -> str:
@@ -113,17 +114,18 @@ class _Worker:
         self, number: int, file: int, task: Task | BucketsTask, plan: Plan, name: str
     ) -> Chunk:
         """Decode, check and price a stretch, and stage its rows as an Arrow file."""
-        decoder = self._decoders.get(plan.source.takes)
+        kind = (plan.source.takes, plan.source.unfold)
+        decoder = self._decoders.get(kind)
         if decoder is None:
-            decoder = RowDecoder(plan.source.takes)
-            self._decoders[plan.source.takes] = decoder
+            decoder = RowDecoder(*kind)
+            self._decoders[kind] = decoder
         with _no_collection():
             shaped = self._shaped(task, decoder, plan, name)
         n_rows = shaped.table.num_rows
         path = self._write(number, file, shaped) if n_rows else None
         days = _days(shaped.table) if n_rows else ()
         told = (shaped.n_read, n_rows, shaped.rejects, days, shaped.resolution_us, shaped.sketches)
-        return Chunk(number, path, *told)
+        return Chunk(number, path, *told, shaped.n_left_out)
 
     def _shaped(
         self, task: Task | BucketsTask, decoder: RowDecoder, plan: Plan, name: str

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-Kind = Literal["text", "instant", "count", "seconds", "usd"]
+Kind = Literal["text", "instant", "count", "seconds", "usd", "anything"]
 Format = Literal["json", "csv", "parquet"]
 
 QUANTITIES: Mapping[str, Kind] = {
@@ -17,7 +17,7 @@ QUANTITIES: Mapping[str, Kind] = {
     "tenant": "text",
     "feature": "text",
     "template": "text",
-    "prompt": "text",  # hashed where a key is named, and never stored: see usage.recognising
+    "prompt": "anything",  # hashed where a key is named, and never stored: see usage.recognising
     "provider": "text",
     "model_requested": "text",
     "model": "text",
@@ -34,11 +34,13 @@ QUANTITIES: Mapping[str, Kind] = {
     "cache_write_1h_tokens": "count",
     "output_tokens": "count",
     "reasoning_tokens": "count",
+    "total_tokens": "count",  # only to see what the others contain: see usage.token_columns
     "latency_s": "seconds",
     "ttft_s": "seconds",
     "reported_cost_usd": "usd",
     "currency": "text",
     "answered_from_cache": "text",
+    "record": "text",  # what a row is of: its word is None where that is no request
     "batch": "text",
     "n_requests": "count",
     "bucket_ended_at": "instant",
@@ -46,7 +48,7 @@ QUANTITIES: Mapping[str, Kind] = {
 
 # What only a source says of itself: a map of one's own columns does not reach it.
 UNMAPPABLE: frozenset[str] = frozenset(
-    {"batch", "n_requests", "bucket_ended_at", "cache_write_1h_tokens"}
+    {"batch", "n_requests", "bucket_ended_at", "cache_write_1h_tokens", "record", "total_tokens"}
 )
 
 SECONDS_PER_UNIT: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -107,11 +109,15 @@ class Take:
 class Signature:
     """The columns or keys, nested ones with dots, that a kind of file is known by.
 
-    All of `required` stand in every such file; each of `telling` makes it more sure.
+    All of `required` stand in every such file, or all of one of `others`, where it is written in
+    several ways; each of `telling` makes it more sure. `begins` says how the first value of a
+    column of a CSV file begins, where its names alone do not tell.
     """
 
     required: tuple[str, ...]
     telling: tuple[str, ...] = ()
+    others: tuple[tuple[str, ...], ...] = ()
+    begins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +126,26 @@ class Envelope:
 
     `rows` is the key of a page's list. Where `inner` is given, each element of that list is a
     bucket of time, the rows are its list of that name, and a row has the paths `bucket.…` and
-    `result.…`. `more` is the key that says that further pages follow.
+    `result.…`. `more` is the key that says that further pages follow. With `by_line`, pages that
+    stand a line each are not taken out of it, which the source's `unfold` does.
     """
 
     rows: str
     inner: str | None = None
     more: str | None = None
+    by_line: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unfold:
+    """How a line of a log becomes rows, where it is not one row with keys of its own.
+
+    `told_twice` gives the request ids, out of all rows of an import, of rows that tell of a request
+    which another row tells of as well.
+    """
+
+    rows: Callable[[bytes], list[dict[str, Any]]]
+    told_twice: Callable[[Iterable[Mapping[str, Any]]], frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +159,7 @@ class Source:
     cannot_tell: Mapping[str, str] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
     input_includes_cache: bool = True
+    output_includes_reasoning: bool = True
     naive_timezone: str | None = None
     naive_timezone_reason: str = ""
     words: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
@@ -147,8 +168,10 @@ class Source:
     delimiter: str = ","
     signature: Signature | None = None
     envelope: Envelope | None = None
+    unfold: Unfold | None = None
     constants: Mapping[str, str] = field(default_factory=dict)
     answered_needs: tuple[str, ...] = ()  # quantities that a request must have if it was answered
+    name_parts: Mapping[str, str] = field(default_factory=dict)  # keep what follows the last of it
     options: tuple[str, ...] = ()  # what the command must be told beside the file
 
     @property

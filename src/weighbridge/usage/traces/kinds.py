@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from weighbridge.units import InputError
 from weighbridge.usage.batches import CellsTask, Task
 from weighbridge.usage.sources.azure_llm_2023 import AZURE_LLM_2023
+from weighbridge.usage.sources.burstgpt import BURSTGPT
 from weighbridge.usage.sources.mooncake import MOONCAKE
-from weighbridge.usage.sources.source import Source, take
+from weighbridge.usage.sources.source import Source
 
 N_TOKENS_PER_MOONCAKE_BLOCK = 512
-
-# Described in the README of HPMLL/BurstGPT; its later files add `Session ID` and `Elapsed time`.
-BURSTGPT = Source(
-    name="burstgpt",
-    title="BurstGPT trace (CSV)",
-    formats=("csv",),
-    takes=(
-        take("started_at", "Timestamp", required=True, unit="s"),
-        take("input_tokens", "Request tokens", required=True),
-        take("output_tokens", "Response tokens", required=True),
-    ),
-    cannot_tell={
-        "started_at": "date: seconds count from 0:00 of an unnamed first day",
-        "cache_read_tokens": "cached tokens: all input counts as uncached",
-    },
-)
 
 # Gives what a row has beside its quantities, one value a row: blocks or the name of a session.
 Extra = Callable[[Task, str], Sequence[object]]
@@ -76,10 +61,13 @@ class TraceKind:
         return tuple(one.paths[0][0] for one in self.source.takes)
 
 
+# What a ledger holds of BurstGPT beside these (model, status, latency) a simulation has no use for.
+_BURSTGPT_LENGTHS = replace(BURSTGPT, takes=tuple(one for one in BURSTGPT.takes if one.required))
+
 KINDS = (
     TraceKind(AZURE_LLM_2023),
     TraceKind(MOONCAKE, blocks=_mooncake_blocks),
-    TraceKind(BURSTGPT, sessions=_burstgpt_sessions),
+    TraceKind(_BURSTGPT_LENGTHS, sessions=_burstgpt_sessions),
 )
 
 
