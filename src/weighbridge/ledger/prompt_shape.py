@@ -127,10 +127,14 @@ def tail_words(user_text: str) -> list[str]:
 
 
 def told_of_system(text: str) -> list[str]:
-    """What a system prompt's sketch is made of: its sentences, and what a user's is made of."""
+    """What a system prompt's sketch is made of: sentences, runs of words where it begins and ends.
+
+    Keys and tags too; the beginnings of lines are the sentences' here.
+    """
     parts = _SENTENCE_ENDS.split(text)
     told = [" ".join(masked_words(part)) for part in parts[:_MOST_SENTENCES] if part]
-    return ["." + one for one in told if one and one != "0"] + told_of_user(text)
+    told = ["." + one for one in told if one and one != "0"]
+    return told + _ends(text) + _keys(text)
 
 
 def told_of_user(text: str) -> list[str]:
@@ -138,17 +142,26 @@ def told_of_user(text: str) -> list[str]:
 
     Its sentences are left out: most of them are the user's own.
     """
-    told = _runs(text[:_BEGINNING_CHARS], _BEGINNING_WORDS)
-    if len(text) > _BEGINNING_CHARS:
-        told += _runs(text[-_ENDING_CHARS:], _ENDING_WORDS, last=True)
+    told = _ends(text)
     text = text[:_READ_CHARS]
     if "\n" in text:
         lines = [line for line in text.split("\n", _MOST_LINES) if line and not line.isspace()]
         beginnings = (masked_words(line[:_LINE_CHARS])[:_RUN] for line in lines[:_MOST_LINES])
         told += ["^" + " ".join(words) for words in beginnings if words and words != ["0"]]
-    if '":' in text or "</" in text or '" :' in text:
-        told += ["=" + (one or other) for one, other in _KEYS.findall(text)[:_MOST_KEYS]]
+    return told + _keys(text)
+
+
+def _ends(text: str) -> list[str]:
+    told = _runs(text[:_BEGINNING_CHARS], _BEGINNING_WORDS)
+    if len(text) > _BEGINNING_CHARS:
+        told += _runs(text[-_ENDING_CHARS:], _ENDING_WORDS, last=True)
     return told
+
+
+def _keys(text: str) -> list[str]:
+    if '":' not in text and "</" not in text and '" :' not in text:
+        return []
+    return ["=" + (one or other) for one, other in _KEYS.findall(text)[:_MOST_KEYS]]
 
 
 def _runs(text: str, most_words: int, *, last: bool = False) -> list[str]:

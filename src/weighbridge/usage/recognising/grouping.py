@@ -179,14 +179,15 @@ def _corpus(
     names: Sequence[str], sketches: Mapping[str, bytes], own: Floats, weights: Floats
 ) -> _Corpus:
     """Rows of segments seen often enough; a bit tells those of users from those of systems."""
-    pieces, lengths = [], []
+    pieces: list[bytes] = []
     for name in names:
-        system = _values(sketches.get(name[:SYSTEM_CHARS], b""))
-        user = _values(sketches.get(name, b"")) if len(name) == NAME_CHARS else system[:0]
-        pieces += [system, user | np.uint64(1 << 32)]
-        lengths.append(len(system) + len(user))
-    values, cols = np.unique(np.concatenate(pieces), return_inverse=True)
-    rows = np.repeat(np.arange(len(names)), lengths)
+        pieces.append(sketches.get(name[:SYSTEM_CHARS], b""))
+        pieces.append(sketches.get(name, b"") if len(name) == NAME_CHARS else b"")
+    lengths = np.array([len(piece) // SEGMENT_BYTES for piece in pieces])
+    segments = np.frombuffer(b"".join(pieces), dtype=f">u{SEGMENT_BYTES}").astype(np.uint64)
+    of_user = np.repeat(np.tile(np.array([0, 1 << 32], np.uint64), len(names)), lengths)
+    values, cols = np.unique(segments | of_user, return_inverse=True)
+    rows = np.repeat(np.arange(len(pieces)) // 2, lengths)
     often = np.bincount(cols, own[rows], len(values)) >= LEAST_REQUESTS
     kept = often[cols]
     renumbered = np.cumsum(often) - 1
@@ -200,10 +201,6 @@ def _corpus(
         values >= np.uint64(1 << 32),
         values,
     )
-
-
-def _values(segments: bytes) -> NDArray[np.uint64]:
-    return np.unique(np.frombuffer(segments, dtype=f">u{SEGMENT_BYTES}")).astype(np.uint64)
 
 
 def _leaves(corpus: _Corpus) -> list[Ints]:
