@@ -44,7 +44,9 @@ from benchmarks.engine_loop.running import (
     program,
     run_aiperf,
 )
+
 from weighbridge.rehearsal.local_model import ModelSettings, available, weights
+from weighbridge.units import InputError
 from weighbridge.usage.bench.detect import read_runs
 from weighbridge.usage.observed import EngineSettings, ObservedRun
 
@@ -155,7 +157,11 @@ def _sat(  # noqa: PLR0913, PLR0917
     rate = _reached_requests_per_s(before[RATE_OF]) if RATE_OF in before else None
     config = aiperf_config(sitting, endpoint, given.seconds, rate, str(at), given.seed + number)
     limit_s = OVERHEAD_S + len(sitting.loads) * given.seconds + GRACE_S
-    found = read_runs(run_aiperf(given.aiperf, config, at, limit_s))
+    result = run_aiperf(given.aiperf, config, at, limit_s)
+    try:
+        found = read_runs(result)
+    except InputError as error:
+        sys.exit(f"{error}\nOn a slow or busy machine give more --seconds.")
     by_phase = {run.name.rpartition("#")[2]: run for run in found}
     if len(sitting.loads) == 1:
         by_phase = {sitting.loads[0].name: found[0]}
@@ -247,7 +253,7 @@ def _versions(given: argparse.Namespace) -> dict[str, str]:
 
 def _command() -> str:
     """As it was given, without the folders of a machine."""
-    words = [Path(word).name if os.sep in word else word for word in sys.argv[1:]]
+    words = [word if "://" in word else Path(word).name for word in sys.argv[1:]]
     return shlex.join(["python", "-m", "benchmarks.engine_loop", *words])
 
 

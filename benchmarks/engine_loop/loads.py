@@ -38,7 +38,7 @@ class Sitting:
 
 
 SHORT = Mix("short", (64, 16), (24, 6))
-PROMPTS = Mix("long prompts", (224, 56), (12, 3))
+PROMPTS = Mix("long prompts", (192, 48), (10, 3))
 ANSWERS = Mix("long answers", (32, 8), (64, 16))
 BETWEEN = Mix("between", (128, 64), (40, 12))
 
@@ -110,7 +110,7 @@ def aiperf_config(  # noqa: PLR0913, PLR0917
             ],
             "artifacts": {"dir": folder},
             "tokenizer": {"name": endpoint.tokenizer},
-            "runtime": {"ui": "none"},
+            "runtime": {"ui": "none", "workers": 1, "record_processors": 1},
         }
     }
 
