@@ -17,7 +17,6 @@ from weighbridge.study.decide import Run, decide
 from weighbridge.study.scenario import Scenario, parse_scenario
 from weighbridge.study.too_short import too_short_study
 from weighbridge.units import InputError
-from weighbridge.usage.daily import daily_use
 from weighbridge.usage.store import Ledger, open_ledger, write_table
 
 AS_OF = dt.date(2026, 11, 21)
@@ -163,15 +162,3 @@ def test_a_log_of_own_fleets_alone_is_not_read_as_a_free_api(tmp_path: Path) -> 
     write_table(tmp_path / "usage", pa.Table.from_pylist(rows, schema))
     with pytest.raises(InputError, match="none of 192 requests has a known price"):
         decide(Scenario(), open_ledger(tmp_path / "usage"), FEW)
-
-
-def test_daily_use_adds_up_exactly_and_keeps_the_unpriced_apart(tmp_path: Path) -> None:
-    rows = list(daily_use(_ledger(tmp_path / "usage", 2)))
-    assert sum(r.list_cost_usd for r in rows if r.list_cost_usd is not None) == Decimal("4.410")
-    assert sum(r.n_requests for r in rows) == 2 * 49
-    assert {(r.tenant, r.feature) for r in rows} == {
-        ("globex", "intake"),
-        ("acme", "assistant"),
-    }
-    unpriced = list(daily_use(_ledger(tmp_path / "other", 1, usd=None)))
-    assert {r.list_cost_usd for r in unpriced} == {None}

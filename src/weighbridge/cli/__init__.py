@@ -48,6 +48,10 @@ COMMANDS: Mapping[str, Entry] = {
         "weighbridge.cli.decide:decide",
         "Weigh the options: costs, risk, verdict and report.",
     ),
+    "reconcile": Entry(
+        "weighbridge.cli.reconcile:reconcile",
+        "Compare a provider's bill with the ledger, by day and model.",
+    ),
     "size": Entry(
         "weighbridge.cli.size:size",
         "Say how many GPUs the traffic needs, and what tokens cost.",

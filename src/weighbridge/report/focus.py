@@ -1,13 +1,14 @@
-"""Cost export in the columns of FOCUS 1.2, the FinOps Open Cost and Usage Specification.
+"""Cost export in the columns of FOCUS 1.3, the FinOps Open Cost and Usage Specification.
 
-All 21 mandatory columns of FOCUS 1.2 are there, in the specification's order, then the conditional
-ones that apply to tokens, then our own, whose names begin with `x_`. FOCUS 1.3 and 1.4 exist and
-deprecate `ProviderName` and `PublisherName`; 1.2 is what providers' exports and tools read today.
+A row is one day's tokens of one type (input, cache read, cache write, output) at one rate, of one
+tenant, feature and model, so that unit price times quantity is the list cost to the last digit. The
+mandatory columns of FOCUS 1.3 come first, then conditional ones that apply to tokens, then our own,
+whose names begin with `x_`. `focus_spec` holds the rules and what version they were read in.
 
-One requirement is not met, on purpose: `BilledCost` may not be empty in FOCUS, and here it always
-is. We compute what requests cost at the prices of their instant; what was billed, only an invoice
-knows, and a figure of ours in that column would be read as reconciled. Our figure stands in
-`ListCost` (public prices), `ContractedCost` (after negotiated discounts) and `EffectiveCost`.
+`BilledCost` may not be empty in FOCUS, and here it is until a bill was reconciled and accepted: we
+compute what requests cost at the prices of their instant; what was billed, only an invoice knows.
+Our figure stands in `ListCost` (public prices), `ContractedCost` (after negotiated discounts) and
+`EffectiveCost`.
 """
 
 from __future__ import annotations
@@ -18,84 +19,82 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Literal
 
+from weighbridge.report.focus_spec import (
+    COLUMNS_OF_FOCUS,
+    FOCUS_VERSION,
+    MILLION_TOKENS,
+    TOKENS,
+)
 from weighbridge.units import InputError
-from weighbridge.usage.results import Tokens
 
-FOCUS_VERSION = "1.2"
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 SERVICE_CATEGORY = "AI and Machine Learning"
 SERVICE_SUBCATEGORY = "Generative AI"
-UNIT = "Tokens"
+PARQUET_DIGITS, PARQUET_DECIMALS = 38, 24  # decimal128, the widest that readers share
+_EXACT = Context(prec=60)
 
-MANDATORY = (
-    "BilledCost",
-    "BillingAccountId",
-    "BillingAccountName",
-    "BillingCurrency",
-    "BillingPeriodEnd",
-    "BillingPeriodStart",
-    "ChargeCategory",
-    "ChargeClass",
-    "ChargeDescription",
-    "ChargePeriodEnd",
-    "ChargePeriodStart",
-    "ContractedCost",
-    "EffectiveCost",
-    "InvoiceIssuerName",
-    "ListCost",
-    "PricingQuantity",
-    "PricingUnit",
-    "ProviderName",
-    "PublisherName",
-    "ServiceCategory",
-    "ServiceName",
-)
-CONDITIONAL = (
-    "ConsumedQuantity",
-    "ConsumedUnit",
-    "ServiceSubcategory",
-    "SkuId",
-    "SubAccountId",
-    "SubAccountName",
-    "Tags",
-)
-TOKEN_COLUMNS = (
-    "x_UncachedInputTokens",
-    "x_CacheReadTokens",
-    "x_CacheWriteTokens",
-    "x_OutputTokens",
-)
+MANDATORY = tuple(column.name for column in COLUMNS_OF_FOCUS if column.mandatory)
+CONDITIONAL = tuple(column.name for column in COLUMNS_OF_FOCUS if not column.mandatory)
 EXTENSIONS = (
     "x_Feature",
     "x_Model",
+    "x_TokenType",
+    "x_ServiceTier",
     "x_RequestCount",
-    *TOKEN_COLUMNS,
     "x_PriceState",
     "x_CostBasis",
 )
 COLUMNS = (*MANDATORY, *CONDITIONAL, *EXTENSIONS)
+DECIMALS = frozenset(column.name for column in COLUMNS_OF_FOCUS if column.type == "Decimal")
+INSTANTS = frozenset(column.name for column in COLUMNS_OF_FOCUS if column.type == "Date/Time")
+COMPUTED = "computed from usage and prices, not reconciled with an invoice"
+BILLED = "billed: a reconciled bill, shared out by list cost"
+BILLED_ALONE = "billed: a line of a reconciled bill that no request stands behind"
+
+Category = Literal["Usage", "Tax", "Credit"]
 
 
 @dataclass(frozen=True, slots=True)
 class FocusUsage:
-    """One day of one tenant, feature and model at one provider, as the caller summed it.
+    """Tokens of one type and rate, of one day, tenant, feature and model, summed by the caller.
 
-    Requests with a known price and without one belong in two sums: a cost of None means that no
-    price is known, and becomes an empty cell, never zero. Where your discount is not known either,
-    leave `contracted_cost_usd` and `effective_cost_usd` None: list cost is not repeated for them.
+    A cost of None means that no price is known, and becomes an empty cell, never zero. Where your
+    discount is not known either, leave `contracted_cost_usd` and `effective_cost_usd` None: list
+    cost is not repeated for them. `list_usd_per_mtok` is None where no one rate gives the cost.
     """
 
     on: dt.date
     provider: str
     model: str
-    tokens: Tokens
+    token_type: str
+    n_tokens: int
     n_requests: int
     list_cost_usd: Decimal | None
+    list_usd_per_mtok: Decimal | None = None
+    above_input_tokens: int = 0  # of the long-context band that priced it
     tenant: str | None = None
     feature: str | None = None
+    service_tier: str | None = None
     contracted_cost_usd: Decimal | None = None
     effective_cost_usd: Decimal | None = None
+    billed_cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FocusCharge:
+    """A line of a reconciled bill that no request of the ledger stands behind."""
+
+    on: dt.date
+    provider: str
+    description: str
+    category: Category
+    billed_cost_usd: Decimal
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +105,20 @@ class BillingAccount:
     name: str
 
 
-def focus_rows(usage: Iterable[FocusUsage], account: BillingAccount) -> Iterator[dict[str, str]]:
+def focus_rows(
+    usage: Iterable[FocusUsage | FocusCharge], account: BillingAccount
+) -> Iterator[dict[str, str]]:
     """One FOCUS row for each sum, every value as it is written; empty means null."""
     for index, item in enumerate(usage, start=1):
+        empty = dict.fromkeys(COLUMNS, "")
+        if isinstance(item, FocusCharge):
+            yield {**empty, **_frame(item.on, item.provider, account), **_charge(item)}
+            continue
         _check(item, f"usage row {index}")
-        yield {**dict.fromkeys(COLUMNS, ""), **_mandatory(item, account), **_others(item)}
+        yield {**empty, **_frame(item.on, item.provider, account), **_costs(item), **_tokens(item)}
 
 
-def focus_csv(usage: Iterable[FocusUsage], account: BillingAccount) -> str:
+def focus_csv(usage: Iterable[FocusUsage | FocusCharge], account: BillingAccount) -> str:
     """The export as CSV text with a header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -122,25 +127,70 @@ def focus_csv(usage: Iterable[FocusUsage], account: BillingAccount) -> str:
     return text.getvalue()
 
 
-def focus_metadata(created_at: dt.datetime) -> dict[str, str]:
-    """What FOCUS wants said beside the data: version, maker, and where it departs."""
+def focus_parquet(usage: Iterable[FocusUsage | FocusCharge], account: BillingAccount) -> bytes:
+    """The export as Parquet: exact decimals, instants in UTC, empty cells as null."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    rows = list(focus_rows(usage, account))
+    columns = {name: _column(name, [row[name] for row in rows]) for name in COLUMNS}
+    told = {"FocusVersion": FOCUS_VERSION, "DataGenerator": "Weighbridge"}
+    stream = io.BytesIO()
+    pq.write_table(pa.table(columns).replace_schema_metadata(told), stream, compression="zstd")
+    return stream.getvalue()
+
+
+def _column(name: str, values: list[str]) -> pa.Array:
+    import pyarrow as pa  # noqa: PLC0415
+
+    if name in DECIMALS:
+        numbers = [Decimal(value) if value else None for value in values]
+        kind = pa.decimal128(PARQUET_DIGITS, PARQUET_DECIMALS)
+        try:
+            return pa.array([None if n is None else _EXACT.plus(n) for n in numbers], kind)
+        except pa.ArrowInvalid as fault:
+            raise InputError(
+                "--focus", name, "has more digits than Parquet's decimals hold", "write CSV instead"
+            ) from fault
+    if name in INSTANTS:
+        moments = [dt.datetime.fromisoformat(value) if value else None for value in values]
+        return pa.array(moments, pa.timestamp("us", tz="UTC"))
+    if name == "x_RequestCount":
+        return pa.array([int(value) if value else None for value in values], pa.int64())
+    return pa.array([value or None for value in values], pa.string())
+
+
+def focus_metadata(created_at: dt.datetime, notes: tuple[str, ...] = ()) -> dict[str, object]:
+    """What FOCUS wants said beside the data: version, maker, columns, and where it departs."""
+    types = {column.name: column.type for column in COLUMNS_OF_FOCUS}
     return {
         "DataGenerator": "Weighbridge",
         "FocusVersion": FOCUS_VERSION,
         "CreationDate": created_at.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "ColumnDefinition": [
+            {"ColumnName": name, "DataType": types.get(name, "String")} for name in COLUMNS
+        ],
         "x_Departure": (
-            "BilledCost is null in every row, and other costs where no price is known: "
-            "costs are computed from usage and prices, not taken from an invoice."
+            "BilledCost is null unless a bill was reconciled and accepted, and other costs where "
+            "no price or no contract is known: costs are computed from usage and prices. Lines of "
+            "a bill that no request stands behind have no list cost and no quantity."
         ),
+        **({"x_Notes": list(notes)} if notes else {}),
     }
 
 
 def _check(item: FocusUsage, where: str) -> None:
-    buckets = {slot: getattr(item.tokens, slot) for slot in item.tokens.__slots__}
-    for field, count in {**buckets, "n_requests": item.n_requests}.items():
+    for field in ("n_tokens", "n_requests"):
+        count = getattr(item, field)
         if count < 0:
             raise InputError(where, field, f"is {count}, below zero", "give a count, zero or more")
-    for field in ("list_cost_usd", "contracted_cost_usd", "effective_cost_usd"):
+    for field in (
+        "list_cost_usd",
+        "contracted_cost_usd",
+        "effective_cost_usd",
+        "billed_cost_usd",
+        "list_usd_per_mtok",
+    ):
         cost = getattr(item, field)
         if cost is not None and (not isinstance(cost, Decimal) or not cost.is_finite()):
             problem = f"is {cost!r}, which is not an exact decimal"
@@ -148,53 +198,88 @@ def _check(item: FocusUsage, where: str) -> None:
     if item.list_cost_usd is None and item.contracted_cost_usd is not None:
         problem = "is given for usage whose list cost is unknown"
         raise InputError(where, "contracted_cost_usd", problem, "give both or neither")
+    rate = item.list_usd_per_mtok
+    if rate is not None and _EXACT.multiply(rate, _mtok(item.n_tokens)) != item.list_cost_usd:
+        problem = f"is {rate}, which times the tokens is not the list cost"
+        raise InputError(where, "list_usd_per_mtok", problem, "leave it None where rates differ")
 
 
-def _mandatory(item: FocusUsage, account: BillingAccount) -> dict[str, str]:
-    month = item.on.replace(day=1)
+def _mtok(n_tokens: int) -> Decimal:
+    return _EXACT.scaleb(Decimal(n_tokens), -6)
+
+
+def _frame(on: dt.date, provider: str, account: BillingAccount) -> dict[str, str]:
+    month = on.replace(day=1)
     return {
         "BillingAccountId": account.id,
         "BillingAccountName": account.name,
         "BillingCurrency": "USD",
         "BillingPeriodStart": _instant(month),
         "BillingPeriodEnd": _instant((month + dt.timedelta(days=32)).replace(day=1)),
-        "ChargeCategory": "Usage",
-        "ChargeDescription": f"Input and output tokens of {item.model}",
-        "ChargePeriodStart": _instant(item.on),
-        "ChargePeriodEnd": _instant(item.on + dt.timedelta(days=1)),
-        "ListCost": _exact(item.list_cost_usd),
-        "ContractedCost": _exact(item.contracted_cost_usd),
-        "EffectiveCost": _exact(item.effective_cost_usd),
-        "InvoiceIssuerName": item.provider,
-        "ProviderName": item.provider,
-        "PublisherName": item.provider,
-        "PricingQuantity": str(item.tokens.total_tokens),
-        "PricingUnit": UNIT,
+        "ChargePeriodStart": _instant(on),
+        "ChargePeriodEnd": _instant(on + dt.timedelta(days=1)),
+        "HostProviderName": provider,
+        "InvoiceIssuerName": provider,
+        "ProviderName": provider,
+        "PublisherName": provider,
+        "ServiceProviderName": provider,
         "ServiceCategory": SERVICE_CATEGORY,
-        "ServiceName": item.model,
+        "ServiceSubcategory": SERVICE_SUBCATEGORY,
     }
 
 
-def _others(item: FocusUsage) -> dict[str, str]:
+def _charge(item: FocusCharge) -> dict[str, str]:
+    billed = _exact(item.billed_cost_usd)
+    return {
+        "BilledCost": billed,
+        "ContractedCost": billed,
+        "EffectiveCost": billed,
+        "ChargeCategory": item.category,
+        "ChargeDescription": item.description,
+        "ServiceName": item.model or item.description,
+        "x_Model": item.model,
+        "x_CostBasis": BILLED_ALONE,
+    }
+
+
+def _costs(item: FocusUsage) -> dict[str, str]:
+    return {
+        "BilledCost": _exact(item.billed_cost_usd),
+        "ListCost": _exact(item.list_cost_usd),
+        "ListUnitPrice": _exact(item.list_usd_per_mtok),
+        "ContractedCost": _exact(item.contracted_cost_usd),
+        "EffectiveCost": _exact(item.effective_cost_usd),
+        "x_PriceState": "unpriced" if item.list_cost_usd is None else "priced",
+        "x_CostBasis": COMPUTED if item.billed_cost_usd is None else BILLED,
+    }
+
+
+def _tokens(item: FocusUsage) -> dict[str, str]:
     tags = {"tenant": item.tenant, "feature": item.feature}
     known = {key: value for key, value in tags.items() if value is not None}
+    tier = item.service_tier or "standard"
+    sku = f"{item.provider}/{item.model}/{item.token_type.replace(' ', '-')}"
+    band = f"/above-{item.above_input_tokens}" if item.above_input_tokens else ""
     return {
-        "ConsumedQuantity": str(item.tokens.total_tokens),
-        "ConsumedUnit": UNIT,
-        "ServiceSubcategory": SERVICE_SUBCATEGORY,
-        "SkuId": f"{item.provider}/{item.model}",
+        "ChargeCategory": "Usage",
+        "ChargeDescription": f"{item.token_type.capitalize()} tokens of {item.model}",
+        "PricingCategory": "Standard",
+        "PricingQuantity": _exact(_mtok(item.n_tokens)),
+        "PricingUnit": MILLION_TOKENS,
+        "ConsumedQuantity": str(item.n_tokens),
+        "ConsumedUnit": TOKENS,
+        "ServiceName": item.model,
+        "SkuId": sku,
+        "SkuMeter": f"{item.token_type.capitalize()} tokens",
+        "SkuPriceId": f"{sku}/{tier}{band}",
         "SubAccountId": item.tenant or "",
         "SubAccountName": item.tenant or "",
         "Tags": json.dumps(known, ensure_ascii=False, sort_keys=True) if known else "",
         "x_Feature": item.feature or "",
         "x_Model": item.model,
+        "x_TokenType": item.token_type,
+        "x_ServiceTier": tier,
         "x_RequestCount": str(item.n_requests),
-        "x_UncachedInputTokens": str(item.tokens.uncached_input_tokens),
-        "x_CacheReadTokens": str(item.tokens.cache_read_tokens),
-        "x_CacheWriteTokens": str(item.tokens.cache_write_tokens),
-        "x_OutputTokens": str(item.tokens.output_tokens),
-        "x_PriceState": "unpriced" if item.list_cost_usd is None else "priced",
-        "x_CostBasis": "computed from usage and prices, not reconciled with an invoice",
     }
 
 
