@@ -4,7 +4,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
-from made_bills import FIRST, made_requests, write_ledger
+from tests.study.made_bills import FIRST, made_requests, write_ledger
 
 from weighbridge.catalog.prices import compile_prices
 from weighbridge.ledger.exact import BUCKETS, TokenBuckets, request_cost_usd
