@@ -132,6 +132,29 @@ def test_parquet_gives_the_same_rows_as_csv(tmp_path: Path) -> None:
     assert stored_rows(tmp_path / "a") == stored_rows(tmp_path / "b")
 
 
+def test_langfuses_parquet_gives_the_same_rows_as_its_json(tmp_path: Path) -> None:
+    text = (GOLDEN / "langfuse.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.splitlines()]
+    counts = pa.map_(pa.string(), pa.uint64())
+    columns = {
+        name: pa.array([row[name] for row in rows])
+        for name in ("id", "trace_id", "type", "level", "provided_model_name", "prompt_name")
+    } | {name: pa.array([row[name] for row in rows]) for name in ("user_id", "trace_name")}
+    for name in ("start_time", "end_time", "completion_start_time"):
+        told = [row[name] and dt.datetime.fromisoformat(row[name]) for row in rows]
+        columns[name] = pa.array(told, pa.timestamp("ms"))
+    used = [[(k, int(v)) for k, v in row["usage_details"].items()] for row in rows]
+    columns["usage_details"] = pa.array(used, counts)
+    spent = [list(row["cost_details"].items()) for row in rows]
+    columns["cost_details"] = pa.array(spent, pa.map_(pa.string(), pa.float64()))
+    told = [list(row["metadata"].items()) for row in rows]
+    columns["metadata"] = pa.array(told, pa.map_(pa.string(), pa.string()))
+    pq.write_table(pa.table(columns), tmp_path / "observations.parquet")
+    imported(tmp_path / "l", "langfuse", tmp_path / "observations.parquet")
+    expected = json.loads((GOLDEN / "langfuse.jsonl.expected.json").read_text(encoding="utf-8"))
+    assert stored_rows(tmp_path / "l") == expected["rows"]
+
+
 def test_a_table_is_told_from_its_first_bytes(tmp_path: Path) -> None:
     rows = '{"when": 1759654800000, "what": "gpt-4o-mini", "in": 7, "out": 2, "who": "x",'
     rows += ' "cached": 0, "took": 1, "bill": 0}'

@@ -193,12 +193,12 @@ def told_twice(spans: Iterable[Mapping[str, Any]]) -> frozenset[str]:
         if span["record"] is not None and span["record"] not in NO_REQUESTS:
             requests[span["id"]] = bool(span["is_server"])
     found = set[str]()
-    for own, is_server in requests.items():
+    for own in sorted(requests, key=requests.__getitem__):  # clients' first
         higher = [one for one in _above(own, above) if one in requests]
-        if not is_server:
-            found.update(higher)
-        elif any(not requests[one] for one in higher):
+        if requests[own] and any(not requests[one] and one not in found for one in higher):
             found.add(own)
+        else:
+            found.update(higher)
     return frozenset(found)
 
 

@@ -4,8 +4,8 @@ Two styles of keys. camelCase: `langfuse.api.commons.types.observation_v2` of th
 5.0.4 (`GET /api/public/v2/observations`, whose answer is `{"data": [...]}`). snake_case:
 `LEGACY_OBSERVATION_EXPORT_FIELDS` in `packages/shared/src/domain/observation-field-groups.ts` and
 `getObservationsForBlobStorageExport` in `.../server/repositories/observations.ts` of
-langfuse/langfuse: maps as objects (as JSON text in CSV), instants of ClickHouse without zone, in
-UTC.
+langfuse/langfuse: maps as objects (JSON text in CSV, maps in Parquet), instants of ClickHouse
+without zone, in UTC.
 
 Usage types are free words. Of OpenAI's usage Langfuse makes disjoint ones: `OpenAICompletionUsage
 Schema` in `packages/shared/src/server/ingestion/types.ts` takes every detail (as
@@ -29,8 +29,8 @@ _USAGE = ("usageDetails", "usage_details")
 
 LANGFUSE = Source(
     name="langfuse",
-    title="Langfuse observations (JSON, JSON lines or CSV)",
-    formats=("json", "csv"),
+    title="Langfuse observations (JSON, JSON lines, CSV or Parquet)",
+    formats=("json", "csv", "parquet"),
     takes=(
         take("request_id", "id", required=True),
         take("record", "type", required=True),
