@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weighbridge.report.focus import (
@@ -165,6 +165,7 @@ def test_a_credit_on_a_bill_is_a_credit_and_no_usage():
     ]
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.decimals(0, 10**6, places=12), min_size=1, max_size=30))
 def test_costs_add_up_exactly_in_csv_and_parquet(costs):
     items = [usage(list_cost_usd=cost, list_usd_per_mtok=None) for cost in costs]
