@@ -46,6 +46,24 @@ def test_a_chat_with_one_system_prompt_is_one_type() -> None:
     assert {result.number(name) for name in uses} == {0}
 
 
+def test_a_chat_beside_tasks_under_one_system_prompt_is_a_type_of_its_own() -> None:
+    rng = random.Random(6)
+    hasher = PromptHasher(bytes(32))
+    names, sketches = [], {}
+    for n in range(1500):
+        task = "Summarise this complaint in two short sentences: " if n % 2 else ""
+        found = hasher.hash("You are a helpful clerk of the town hall.", task + free(rng))
+        names.append(found.template)
+        sketches |= {one.fingerprint: one.segments for one in found.sketches}
+    result = group(Counter(names), sketches)
+    tasks = Counter(result.number(name) for name in names[1::2])
+    chats = Counter(result.number(name) for name in names[::2])
+    (task, n_tasks), (chat, n_chats) = tasks.most_common(1)[0], chats.most_common(1)[0]
+    assert UNASSIGNED not in (task, chat)
+    assert task != chat
+    assert min(n_tasks, n_chats) >= 0.95 * 750
+
+
 def test_free_text_without_a_system_prompt_has_no_group() -> None:
     rng = random.Random(4)
     letters = "abcdefghijklmnopqrstuvwxyz"

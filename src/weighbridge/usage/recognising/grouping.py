@@ -12,6 +12,7 @@ Names without a sketch go where all sketched names go that begin like them, if t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -39,6 +40,7 @@ ALIKE_FRAC = 0.3  # of what prompts with a bundle have, also had without it: the
 LARGE_SEGMENTS = 8  # a bundle of so many is no variable, where nothing around it is fixed
 LARGE_REQUESTS = 10.0
 AGREE_FRAC = 0.9  # of sketched names that begin alike, for the others to follow
+MANY_HEADS = 20  # heads of one name each under a system prompt: new ones come all the time
 SAMPLE_NAMES = 3000  # to find bundles in; all are then divided by them
 _MOST_SEEDS = 400
 
@@ -291,9 +293,9 @@ def _tells_apart(corpus: _Corpus, inside: Ints, outside: Ints, of_user: bool) ->
     """Whether rows with a bundle are of another template than rows without it."""
     inside, outside = (rows[:: 1 + len(rows) // SAMPLE_NAMES] for rows in (inside, outside))
     with_it, without = corpus.shares(inside), corpus.shares(outside)
-    same_part = corpus.is_user == of_user
-    common = float(np.minimum(with_it, without)[same_part].sum())
-    own = float(with_it[same_part & (with_it >= 0.3)].sum())
+    usual = (corpus.is_user == of_user) & (with_it >= 0.3)
+    common = float(np.minimum(with_it, without)[usual].sum())
+    own = float(with_it[usual].sum())
     if common < ALIKE_FRAC * own:
         return True
     absent = with_it <= 0.02
@@ -308,21 +310,42 @@ def _tells_apart(corpus: _Corpus, inside: Ints, outside: Ints, of_user: bool) ->
 
 def _prefixes(of_name: Mapping[str, int], sketched: Sequence[str]) -> dict[str, int]:
     """Beginnings whose sketched names agree, and the names that go elsewhere."""
-    votes: dict[str, dict[int, int]] = {}
-    for name in sketched:
-        for prefix in {name[:HEAD_CHARS], name[:SYSTEM_CHARS]}:
-            counted = votes.setdefault(prefix, {})
-            number = of_name.get(name, UNASSIGNED)
-            counted[number] = counted.get(number, 0) + 1
+    votes = _votes(of_name, sketched)
     found: dict[str, int] = {}
     for prefix in sorted(votes, key=lambda one: (len(one), one)):
-        counted = votes[prefix]
-        number, n = max(counted.items(), key=lambda pair: (pair[1], -pair[0]))
-        agreed = number != UNASSIGNED and n >= AGREE_FRAC * sum(counted.values())
-        if agreed and longest(found, prefix, UNASSIGNED) != number:
+        number = _agreed(votes[prefix])
+        if number != UNASSIGNED and longest(found, prefix, UNASSIGNED) != number:
             found[prefix] = number
     for name in sketched:
         number = of_name.get(name, UNASSIGNED)
         if number != UNASSIGNED and longest(found, name, UNASSIGNED) != number:
             found[name] = number
     return found
+
+
+def _votes(of_name: Mapping[str, int], sketched: Sequence[str]) -> dict[str, Counter[int]]:
+    """Groups of the sketched names of each beginning.
+
+    Of a system prompt whose names do not agree, those with a head of their own are asked alone: a
+    head that nobody saw yet comes from where new heads come from.
+    """
+    heads = Counter(name[:HEAD_CHARS] for name in sketched)
+    every: dict[str, Counter[int]] = {}
+    single: dict[str, Counter[int]] = {}
+    for name in sketched:
+        number = of_name.get(name, UNASSIGNED)
+        head, system = name[:HEAD_CHARS], name[:SYSTEM_CHARS]
+        every.setdefault(head, Counter())[number] += 1
+        if head != system:
+            every.setdefault(system, Counter())[number] += 1
+            if heads[head] == 1:
+                single.setdefault(system, Counter())[number] += 1
+    for system, counted in single.items():
+        if counted.total() >= MANY_HEADS and _agreed(every[system]) == UNASSIGNED:
+            every[system] = counted
+    return every
+
+
+def _agreed(counted: Counter[int]) -> int:
+    number, n = max(counted.items(), key=lambda pair: (pair[1], -pair[0]))
+    return number if n >= AGREE_FRAC * counted.total() else UNASSIGNED
