@@ -160,3 +160,27 @@ def test_a_quoted_pattern_names_several_files(tmp_path: Path) -> None:
     done = run("litellm", tmp_path / "litellm.*", "--into", tmp_path / "l")
     assert done.exit_code == 0, done.output
     assert "all 2 files" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("servegen", "rates.csv"), "Missing option '--lengths-from'"),
+        (("servegen", "a.csv", "b.csv", "--lengths-from", "t.csv"), "drawn from one FILE"),
+        (("litellm", "a.jsonl", "--seed", "2"), "--seed is of servegen"),
+        (("litellm", "a.jsonl", "--lengths-from", "t.csv"), "--lengths-from is of servegen"),
+    ],
+)
+def test_draws_are_of_servegen_and_of_nothing_else(
+    words: tuple[str, ...], problem: str, tmp_path: Path
+) -> None:
+    done = run(*words, "--into", tmp_path / "l")
+    assert done.exit_code == 2
+    assert problem in done.output
+    assert not (tmp_path / "l").exists()
+
+
+def test_records_that_are_no_requests_are_told_as_left_out(tmp_path: Path) -> None:
+    done = run("langfuse", GOLDEN / "langfuse.jsonl", "--into", tmp_path / "l")
+    assert done.exit_code == 0, done.exception
+    assert "left out     2 records that are no requests" in done.stdout

@@ -38,7 +38,7 @@ def test_every_golden_log_and_bill_is_told_as_itself(file: Path) -> None:
 
 def test_there_is_a_golden_file_of_every_kind_that_is_imported_or_reconciled() -> None:
     named = {kind.name for kind in KINDS if kind.command and kind.name != "gateway-spool"}
-    assert {expected(file) for file in LOGS} == named - {"servegen-rates"}
+    assert {expected(file) for file in LOGS} == named - {"servegen"}
 
 
 def test_results_of_benchmarks_are_no_logs(checkout: Path) -> None:
@@ -65,7 +65,7 @@ def test_the_shared_traces_are_told(shared_traces: Path) -> None:
     for name, folder in (
         ("azure-llm-2023", "azure2023"),
         ("mooncake", "mooncake"),
-        ("servegen-rates", "servegen"),
+        ("servegen", "servegen"),
     ):
         for file in (shared_traces / folder).iterdir():
             best = detect(LogFile(str(file), file)).best

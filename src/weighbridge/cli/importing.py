@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -49,6 +49,16 @@ WIDTH = 100
     metavar="N",
     help="Requests that a report by bucket of time may become. Default: 20 million.",
 )
+@click.option(
+    "--lengths-from",
+    type=click.Path(path_type=Path),
+    metavar="TRACE",
+    help="Of servegen: the trace whose token lengths the drawn requests have.",
+)
+@click.option(
+    "--demand-ratio", type=float, metavar="RATIO", help="Of servegen: times every rate. Default: 1."
+)
+@click.option("--seed", type=int, metavar="N", help="Of servegen: of the draws. Default: 1.")
 def import_(
     named: tuple[str, ...],
     into: Path | None,
@@ -56,14 +66,18 @@ def import_(
     maps: tuple[str, ...],
     constants: tuple[str, ...],
     map_file: Path | None,
+    lengths_from: Path | None,
+    demand_ratio: float | None,
+    seed: int | None,
     **options: object,
 ) -> None:
     """Read logs of other tools into a ledger.
 
     SOURCE is litellm, litellm-payload, openai-usage, anthropic-usage, openrouter, helicone,
-    langfuse, bedrock, otel-genai, azure-llm-2023, azure-llm-2024, mooncake, burstgpt, or table,
-    csv, jsonl or parquet with --map; `--detect FILE` names it. A FILE may be gzip or zstd packed,
-    a directory, a quoted pattern, or - for standard input. Prompts and answers are not stored.
+    langfuse, bedrock, otel-genai, azure-llm-2023, azure-llm-2024, mooncake, burstgpt, servegen
+    with --lengths-from, or table, csv, jsonl or parquet with --map; `--detect FILE` names it. A
+    FILE may be gzip or zstd packed, a directory, a quoted pattern, or - for standard input.
+    Prompts and answers are not stored.
 
     \b
     weighbridge import --detect export.json
@@ -86,7 +100,16 @@ def import_(
     from weighbridge.usage.sources.table import read_column_map
 
     column_map = read_column_map(map_file, maps, constants)
-    _import(named[0], named[1:], into, ImportOptions(column_map, **options))  # type: ignore[arg-type]
+    told = ImportOptions(column_map, **options)  # type: ignore[arg-type]
+    draws = {"lengths_from": lengths_from, "demand_ratio": demand_ratio, "seed": seed}
+    given = {name: value for name, value in draws.items() if value is not None}
+    if named[0] == "servegen":
+        _import_drawn(named[1:], into, told, given)
+    elif given:
+        option = "--" + next(iter(given)).replace("_", "-")
+        raise click.UsageError(f"{option} is of servegen, whose requests are drawn.")
+    else:
+        _import(named[0], named[1:], into, told)
 
 
 def _detect(named: tuple[str, ...], into: Path | None) -> None:
@@ -110,6 +133,31 @@ def _import(source: str, files: tuple[str, ...], into: Path, options: ImportOpti
     with _progress(Console(stderr=True)) as on_progress:
         report = import_logs(
             ImportRequest(source, files, into, options),
+            now=dt.datetime.now(dt.UTC),
+            on_progress=on_progress,
+        )
+    _print(report, Console(width=WIDTH, highlight=False))
+    report.raise_if_too_many_rejects()
+
+
+def _import_drawn(
+    files: tuple[str, ...], into: Path, options: ImportOptions, draws: dict[str, Any]
+) -> None:
+    import datetime as dt
+
+    from rich.console import Console
+
+    from weighbridge.study.drawn_log import DrawnLog, import_drawn
+
+    if len(files) != 1:
+        raise click.UsageError("servegen is drawn from one FILE of rates.")
+    if "lengths_from" not in draws:
+        raise click.UsageError("Missing option '--lengths-from': rates hold no token lengths.")
+    with _progress(Console(stderr=True)) as on_progress:
+        report = import_drawn(
+            DrawnLog(Path(files[0]), **draws),
+            into,
+            options,
             now=dt.datetime.now(dt.UTC),
             on_progress=on_progress,
         )

@@ -66,6 +66,7 @@ class ImportRequest:
     files: tuple[str | Path, ...]
     into: Path
     options: ImportOptions = field(default_factory=ImportOptions)
+    called: str | None = None  # the files' name in the manifest, where they were made on the way
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,8 @@ def import_logs(
     try:
         with locked(into), staging(into) as place:
             found = find_files(request.files, plan.source.formats, place)
+            if request.called is not None:
+                found = [replace(file, name=request.called) for file in found]
             work = _Import(plan, into, place, settings_of(options) | key_settings)
             with Workers(place, plan.prices, _n_processes(found, n_workers)) as workers:
                 return work.run(found, workers, on_progress)

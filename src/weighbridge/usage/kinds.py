@@ -40,11 +40,11 @@ OTHERS = (
         "data",
     ),
     Kind(
-        "servegen-rates",
+        "servegen",
         "rates of clients, in ServeGen's columns",
         ("csv",),
         Signature(("client", "window_start_s", "rate_rps", "cv", "pattern")),
-        "weighbridge size --rates FILE --lengths-from TRACE --model MODEL --out size",
+        "weighbridge import servegen FILE --lengths-from TRACE --into usage",
     ),
     Kind(
         "gateway-spool",

@@ -18,6 +18,7 @@ from weighbridge.usage.sources.mooncake import MOONCAKE
 from weighbridge.usage.sources.openai_usage import OPENAI_USAGE
 from weighbridge.usage.sources.openrouter import OPENROUTER
 from weighbridge.usage.sources.otel_genai import OTEL_GENAI
+from weighbridge.usage.sources.servegen import SERVEGEN
 from weighbridge.usage.sources.source import Source
 from weighbridge.usage.sources.table import TABLES
 
@@ -38,6 +39,7 @@ SOURCES: Mapping[str, Source] = {
         AZURE_LLM_2024,
         MOONCAKE,
         BURSTGPT,
+        SERVEGEN,
     )
 }
 
