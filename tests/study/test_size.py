@@ -256,3 +256,18 @@ def test_choosing_from_a_trace_is_refused(trace) -> None:
     asked = question(trace, traffic=TrafficQuestion(trace=trace, only={"model": ["gpt-4o"]}))
     with pytest.raises(InputError, match="--usage DIR"):
         size(asked)
+
+
+def test_arrivals_recorded_in_ticks_are_spread_and_it_is_said(tmp_path) -> None:
+    lines = ["TIMESTAMP,ContextTokens,GeneratedTokens"]
+    lines += [f"2024-05-06 09:{i // 60:02d}:{i % 60:02d},100,20" for i in range(0, 600, 3)] * 10
+    ticks = tmp_path / "ticks.csv"
+    ticks.write_text("\n".join([lines[0], *sorted(lines[1:])]) + "\n")
+    found = read_traffic(TrafficQuestion(trace=ticks), 0)
+    assert (np.diff(found.requests.arrival_s) > 0).all()
+    assert any("recorded in ticks" in note for note in found.notes)
+
+
+def test_arrivals_with_times_of_their_own_stay_as_they_are(trace) -> None:
+    found = read_traffic(TrafficQuestion(trace=trace), 0)
+    assert not any("ticks" in note for note in found.notes)

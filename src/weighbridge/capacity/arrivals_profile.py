@@ -145,11 +145,28 @@ def _check(requests: Requests) -> None:
     if requests.n_requests < LEAST_REQUESTS or requests.duration_s == 0:
         problem = f"{requests.n_requests} requests in {requests.duration_s:g} s make no profile"
         raise InputError("requests", "", problem, f"give {LEAST_REQUESTS} or more")
-    tied = float((np.diff(requests.arrival_s) == 0).mean())
+    tied = tied_frac(requests)
     if tied > MOST_TIED_FRAC:
         problem = f"{tied:.0%} of requests arrive with the one before: times are recorded in ticks"
         mend = "spread them over their ticks first (spread_over_ticks)"
         raise InputError("requests", "arrival_s", problem, mend)
+
+
+def tied_frac(requests: Requests) -> float:
+    """Share of requests that arrive at the same recorded time as the one before.
+
+    Parameters
+    ----------
+    requests : Requests
+
+    Examples
+    --------
+    >>> one = np.ones(4, np.int64)
+    >>> tied_frac(Requests(np.array([0.0, 0.0, 3.0, 3.0]), one, one)).__round__(2)
+    0.67
+    """
+    gaps_s = np.diff(requests.arrival_s)
+    return float((gaps_s == 0).mean()) if len(gaps_s) else 0.0
 
 
 def spread_over_ticks(requests: Requests, rng: np.random.Generator) -> Requests:

@@ -18,6 +18,7 @@ from weighbridge.capacity.arrivals import (
     synthesize_clients,
 )
 from weighbridge.capacity.arrivals_copies import users_of
+from weighbridge.capacity.arrivals_profile import MOST_TIED_FRAC, tied_frac
 from weighbridge.capacity.estimate import repeated_tokens
 from weighbridge.capacity.peak_load import PeakLoad
 from weighbridge.capacity.stretch import multiplied
@@ -97,6 +98,9 @@ def _from_trace(question: TrafficQuestion, seed: int) -> Traffic:
     assert path is not None
     trace, told = _from_ledger(question) if question.usage else (read_request_trace(path), [])
     requests, notes, kind = trace.requests, [*told, *_notes(trace)], "measured"
+    if tied_frac(requests) > MOST_TIED_FRAC:
+        requests = spread_over_ticks(requests, np.random.default_rng([seed, 3]))
+        notes.append("arrivals are recorded in ticks: spread evenly at random within each")
     if question.synthesize_days is not None:
         requests = _synthesised(trace, question.synthesize_days, seed, path)
         kind = "synthesised"
