@@ -33,6 +33,7 @@ def page(results: Figures) -> Iterator[str]:
     yield from unseen(results["loads"])
     yield from noise(results)
     yield from seen(results["loads"])
+    yield from held_out(results["profile"]["held_out"])
     yield from parameters(results["profile"]["parameters"])
     yield from falls_short()
     yield from other_engines()
@@ -229,6 +230,22 @@ def seen(loads: Sequence[Figures]) -> Iterator[str]:
         )
         yield row(described(load), load["n_requests"], *(f"{one:+.1%}" for one in errors))
     yield ""
+
+
+def held_out(errors: Sequence[Figures]) -> Iterator[str]:
+    """What the profile itself knows of its errors."""
+    if not errors:
+        return
+    off = {
+        title: median(abs(one["mean_error_frac"]) for one in errors if one["metric"] == metric)
+        for metric, title in METRICS.items()
+    }
+    yield from paragraph(
+        "On the second half of each of these loads, after a fit to the first halves alone, the "
+        "mean was off by a median of",
+        ", ".join(f"{one:.1%} ({title})" for title, one in off.items())
+        + ": the errors that the intervals above come from.",
+    )
 
 
 def parameters(fitted: Sequence[Figures]) -> Iterator[str]:
