@@ -61,7 +61,23 @@ class Outputs:
 @click.option("--draws", type=click.IntRange(min=256), default=100_000, show_default=True)
 @click.option("--sobol", is_flag=True, help="Add Sobol indices to the tornado.")
 @click.option(
-    "--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Date of the study. Default: today (UTC)."
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Day whose prices the forecast uses, of API and offers. Default: today's offers, and what "
+    "the log cost.",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="OLD.json",
+    help="An earlier study (--json): explain what changed, at the prices of --as-of or today.",
+)
+@click.option(
+    "--traffic",
+    type=click.Choice(["same", "new"]),
+    default="same",
+    show_default=True,
+    help="With --against: whether the old study may be of another ledger.",
 )
 def decide(
     scenario: Path | None,
@@ -74,6 +90,8 @@ def decide(
     json_: Path | None,
     csv: Path | None,
     focus: Path | None,
+    against: Path | None,
+    traffic: str,
     **stated: str | float | None,
 ) -> None:
     """Weigh API, platform, self-hosting and a split on your traffic.
@@ -82,8 +100,10 @@ def decide(
     No log yet:      weighbridge decide --spend 47000 --model gpt-4o --mlops-fte 0
     From a log:      weighbridge decide --usage usage --out report.html
     Your own page:   weighbridge decide scenario.yaml --usage usage
+    Half a year on:  weighbridge decide scenario.yaml --usage usage --against old.json
     """
     from weighbridge.study.decide import Run  # numpy, scipy: not for --help
+    from weighbridge.study.old_study import read_old_study
 
     if focus is not None and usage is None:
         raise InputError("--focus", "", "exports the cost of a log", "give --usage DIR")
@@ -91,6 +111,8 @@ def decide(
     if csv is not None and csv.exists() and not csv.is_dir():
         raise InputError(str(csv), "", "is a file", "name a directory for the tables")
     _check_date(as_of)
+    if traffic == "new" and against is None:
+        raise InputError("--traffic", "", "says of which ledger an old study is", "give --against")
     told = stated_scenario(scenario, stated)
     run = Run(
         seed=seed,
@@ -99,6 +121,9 @@ def decide(
         as_of=as_of.date() if as_of else None,
         command=shlex.join(["weighbridge", *sys.argv[1:]]),
         where=str(scenario) if scenario else COMMAND_LINE,
+        reprice=as_of is not None,
+        against=read_old_study(against) if against is not None else None,
+        traffic_is_new=traffic == "new",
     )
     run_decide(told, usage, run, Outputs(out, json_, csv, focus))
 

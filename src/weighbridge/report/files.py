@@ -96,6 +96,7 @@ def _tables(study: Study) -> dict[str, Table]:
         "show_back": _flat(study.show_back),
         "control_prices": _flat(study.control_prices),
         "usage": _usage(study),
+        "changes": _changes(study),
     }
 
 
@@ -222,6 +223,18 @@ def _query_types(study: Study) -> Table:
         for item in study.verdict.by_type
     )
     return [*names, "reasons", "flips_when"], rows
+
+
+def _changes(study: Study) -> Table:
+    """Causes of change against an old study, by option, in the order in which they were applied."""
+    if study.change is None:
+        return (), ()
+    rows = (
+        [option.option_id, part.kind, part.cause, part.was, part.now, part.usd_per_month]
+        for option in study.change.options
+        for part in option.parts
+    )
+    return ["option_id", "kind", "cause", "was", "now", "usd_per_month"], rows
 
 
 def _usage(study: Study) -> Table:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weighbridge import charts
 from weighbridge.capacity.slo import duration_text
 from weighbridge.report import tables, words
+from weighbridge.report.change_terminal import told_parts
 from weighbridge.report.findings import findings
 from weighbridge.report.svg import render_svg
 from weighbridge.study.result import Study
@@ -122,6 +123,7 @@ def _environment() -> Environment:
         is_on=charts.is_on,
         worth_knowing=charts.worth_knowing,
         tables=tables,
+        told_parts=told_parts,
         MOST_ROWS=MOST_ROWS,
         MOST_TRIED=MOST_TRIED,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weighbridge.charts import compared, money_of, percent, titled
+from weighbridge.report.change_terminal import change_lines
 from weighbridge.report.findings import break_evens_told
 from weighbridge.report.screen_lines import plain as _plain
 from weighbridge.report.screen_lines import wrapped as _wrapped
@@ -62,6 +63,7 @@ def _parts(study: Study, width: int, report_path: str | None) -> list[Renderable
         *([_options(study)] if compared(study) else []),
         *_closed(study, width),
         Text(""),
+        *_change(study, width),
         *_money_lines(study, width),
         *_types(study, width),
         *_titled("Withheld", study.withheld[:2], width, WITHHELD_LINES),
@@ -71,6 +73,15 @@ def _parts(study: Study, width: int, report_path: str | None) -> list[Renderable
     if report_path is not None:
         parts.append(Text.assemble(("Report: ", "bold"), (report_path, "underline")))
     return parts
+
+
+def _change(study: Study, width: int) -> list[RenderableType]:
+    """What changed since an old study, where the run was against one."""
+    from rich.text import Text  # noqa: PLC0415
+
+    if study.change is None:
+        return []
+    return [*change_lines(study.change, money_of(study), width), Text("")]
 
 
 def _reasons(study: Study, width: int) -> list[Text]:

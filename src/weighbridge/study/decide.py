@@ -19,10 +19,13 @@ from weighbridge.planning.answers import Verdict
 from weighbridge.planning.constraints import People, option_obstacles
 from weighbridge.study.capacity_model import Log
 from weighbridge.study.capacity_result import capacity_of
-from weighbridge.study.measured import open_facts, open_profile, requests_reader
+from weighbridge.study.forecast_prices import Forecast, forecast_of_log, forecast_of_statement
+from weighbridge.study.measured import open_facts, open_profile, opened, requests_reader
 from weighbridge.study.naive import compare
+from weighbridge.study.old_study import OldStudy
 from weighbridge.study.options import OptionStudy, study_options
 from weighbridge.study.pose import Facts, Posed, pose
+from weighbridge.study.rerun import Now, Then, check_same_question, explain
 from weighbridge.study.result import (
     ControlPrice,
     NaiveComparison,
@@ -38,10 +41,11 @@ from weighbridge.study.sensitivity import (
 )
 from weighbridge.study.show_back import show_back
 from weighbridge.study.too_short import too_short_study
-from weighbridge.study.traffic import is_long_enough
+from weighbridge.study.traffic import from_scenario, is_long_enough
 from weighbridge.study.verdict import draw_verdict, spoken_of
 from weighbridge.units import InputError
 from weighbridge.units.money import Money
+from weighbridge.usage.price_classes import price_classes
 from weighbridge.usage.results import Profile
 from weighbridge.version import __version__
 
@@ -67,6 +71,9 @@ class Run:
     command: str = ""
     where: str = "scenario"
     progress: Progress | None = None
+    reprice: bool = False  # the log's tokens at the prices of `as_of`, not at its own
+    against: OldStudy | None = None  # explain what changed since; reprices too
+    traffic_is_new: bool = False  # the old study may be of another ledger
 
 
 @dataclass
@@ -148,14 +155,58 @@ def decide(
     if usage is not None:
         clock.start("profile")
         profile, usage_digest = open_profile(scenario, usage, facts.book)
+    if run.against is not None:
+        check_same_question(run.against, scenario, usage_digest, facts.as_of, run.traffic_is_new)
     origin = _Origin(run, scenario, facts, usage_digest, clock)
     if profile is not None and not is_long_enough(profile):
         clock.stop()
         return too_short_study(profile, scenario, origin.reproducibility())
+    facts = replace(facts, forecast=_forecast(scenario, usage, profile, facts, run))
     clock.start("capacity and plan")
     log = Log(requests_reader(scenario, usage, profile), clock.tell)
     posed = pose(scenario, profile, facts, run.where, log)
-    return _solve(posed, profile, origin)
+    study = _solve(posed, profile, origin)
+    if facts.forecast is not None:
+        notes = (*facts.undated, *facts.forecast.notes)
+        withheld = (*study.withheld, *notes)
+        study = replace(study, prices_on=facts.forecast.prices_on, withheld=withheld)
+    if run.against is None:
+        return study
+    clock.start("what changed")
+    before = open_facts(scenario, run.against.as_of)
+    if not _same_offers(before, facts):  # else the old fleet is the new one
+        then = Then(pose(scenario, profile, before, run.where, log), before)
+    else:
+        then = Then(posed, before)
+    change = explain(run.against, then, Now(posed, facts, scenario), study, run.traffic_is_new)
+    clock.stop()
+    return replace(study, change=change)
+
+
+def _same_offers(one: Facts, other: Facts) -> bool:
+    mine, theirs = one.catalog, other.catalog
+    return (mine.offers, mine.committed) == (theirs.offers, theirs.committed)
+
+
+def _forecast(
+    scenario: Scenario,
+    usage: Ledger | Path | str | None,
+    profile: Profile | None,
+    facts: Facts,
+    run: Run,
+) -> Forecast | None:
+    """Another day's API prices on the same tokens; None where the log's own costs stand."""
+    old = run.against
+    if not run.reprice and old is None:
+        return None
+    if profile is None or usage is None:
+        stated_on = old.as_of if old is not None else facts.as_of
+        stated = from_scenario(scenario, facts.book, stated_on, run.where)
+        return forecast_of_statement(stated, scenario, facts.book, facts.as_of, stated_on)
+    types = scenario.query_type_by
+    classes = price_classes(opened(usage), facts.book, types, typed=True)
+    was_on = old.prices_on if old is not None else None
+    return forecast_of_log(classes, profile, scenario, facts.book, (was_on, facts.as_of))
 
 
 @dataclass(frozen=True)

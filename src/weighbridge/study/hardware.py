@@ -89,7 +89,7 @@ def choose_hardware(
         gpu, found, basis = _stated(scenario, catalog, traffic, candidate)
     else:
         gpu, found, basis = _measured(scenario, catalog, traffic, candidate)
-    prices, unknown = _prices(catalog, gpu, scenario)
+    prices, unknown = gpu_prices(catalog, gpu, scenario)
     return Hardware(candidate, gpu, basis, {**found, **prices}, unknown, simulated, notes)
 
 
@@ -283,7 +283,7 @@ def _price_belief(offers: Sequence[Offer]) -> Distribution:
     return band(low, middle, high)
 
 
-def _prices(
+def gpu_prices(
     catalog: Catalog, gpu: Gpu, scenario: Scenario
 ) -> tuple[dict[str, Finding], dict[str, str]]:
     """Rent, hyperscaler price, purchase price and power of the GPU; what is not known is said."""

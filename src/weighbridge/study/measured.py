@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weighbridge.catalog.dated import catalog_on
 from weighbridge.catalog.facts import load_catalog
 from weighbridge.catalog.prices import PriceBook, compile_prices
 from weighbridge.study.pose import Facts
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 
 
 def open_facts(scenario: Scenario, as_of: dt.date | None) -> Facts:
-    """Catalog and prices with the scenario's own rows; rows of a later day are refused."""
+    """Catalog and prices of a day, with the scenario's own rows; later offers do not hold yet."""
     today = dt.datetime.now(dt.UTC).date()
-    own = _path(scenario.catalog_file)
-    catalog = load_catalog(own, today) if own else load_catalog()
-    return Facts(catalog, compile_prices(_path(scenario.prices_file)), as_of or today)
+    own, on = _path(scenario.catalog_file), as_of or today
+    catalog, undated = catalog_on(load_catalog(own, today) if own else load_catalog(), on)
+    return Facts(catalog, compile_prices(_path(scenario.prices_file)), on, undated)
 
 
 def open_profile(

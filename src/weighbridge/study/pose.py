@@ -16,6 +16,7 @@ from weighbridge.economics.workload import Workload
 from weighbridge.planning.assignment import Split, best_split
 from weighbridge.study.beliefs import Finding, gather, upkeep_basis
 from weighbridge.study.capacity_model import Log
+from weighbridge.study.forecast_prices import Forecast
 from weighbridge.study.hardware import NO_LOG, Hardware, choose_hardware
 from weighbridge.study.result import AssumptionUsed
 from weighbridge.study.scenario import Scenario
@@ -31,6 +32,8 @@ class Facts:
     catalog: Catalog
     book: PriceBook
     as_of: dt.date
+    undated: tuple[str, ...] = ()  # of the catalog: what was first read after that day
+    forecast: Forecast | None = None  # API prices of another day than the log's
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,14 @@ def pose(
     scenario: Scenario, profile: Profile | None, facts: Facts, where: str, log: Log = NO_LOG
 ) -> Posed:
     """Join scenario, log and catalog into a problem; contradictions raise."""
+    forecast = facts.forecast
     if profile is not None:
         traffic = from_profile(profile, scenario, where)
     else:
-        traffic = from_scenario(scenario, facts.book, facts.as_of, where)
+        stated_on = forecast.stated_on if forecast is not None else None
+        traffic = from_scenario(scenario, facts.book, stated_on or facts.as_of, where)
+    if forecast is not None:
+        traffic = forecast.on(traffic)
     hardware = choose_hardware(scenario, facts.catalog, traffic, where, log)
     layers = (hardware.findings, traffic.findings, _compliance(traffic))
     beliefs, used = gather(scenario, where, *layers)

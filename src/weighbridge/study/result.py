@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 import numpy as np
@@ -275,6 +276,43 @@ class Reproducibility:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangePart:
+    """One cause of the change of an option's monthly cost against an old study."""
+
+    kind: Literal["program", "traffic", "API price", "input", "fleet", "split", "left over"]
+    cause: str
+    was: str
+    now: str
+    usd_per_month: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class OptionChange:
+    """An option's monthly cost then and now: central case, mean over the horizon, exact."""
+
+    option_id: str
+    label: str
+    was_usd_per_month: Decimal | None  # None: the old study had no such option
+    now_usd_per_month: Decimal | None  # None: it is no option any more
+    parts: tuple[ChangePart, ...]  # in the order in which they were applied; they add up exactly
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What changed since an old study of the same question, line by line."""
+
+    old_name: str
+    old_as_of: dt.date
+    old_version: str
+    old_option_id: str
+    old_headline: str
+    flipped: bool
+    why: str
+    options: tuple[OptionChange, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Study:
     """One question with its inputs, and the answer."""
 
@@ -300,6 +338,8 @@ class Study:
     profile: Profile | None
     withheld: tuple[str, ...]
     reproducibility: Reproducibility
+    prices_on: dt.date | None = None  # day whose API prices the forecast uses; None: the log's own
+    change: Change | None = None  # against an old study, where one was given
 
     def option(self, option_id: str) -> OptionResult:
         """The option of that id; KeyError where the study has none."""

@@ -23,7 +23,8 @@ from weighbridge.catalog.price_tables import (
 from weighbridge.catalog.prices import PriceBook
 from weighbridge.ledger.exact import BUCKETS, FINE, fine_rates
 from weighbridge.usage.analyses.engine import Engine, EngineLimits
-from weighbridge.usage.profile import StoredLedger
+from weighbridge.usage.analyses.recognised import read_recognised
+from weighbridge.usage.profile import StoredLedger, types_of
 
 DIMENSIONS = ("provider", "model", "service_tier", "price_state")
 TOKEN_TYPES = ("input", "cache read", "cache write", "output")  # in the order of BUCKETS
@@ -52,10 +53,17 @@ def price_classes(
     ledger: StoredLedger,
     book: PriceBook,
     by: Sequence[str] = (),
+    typed: bool = False,
     limits: EngineLimits | None = None,
 ) -> tuple[PriceClass, ...]:
-    """The whole ledger in classes; `by` names further dimensions to keep apart."""
+    """The whole ledger in classes; `by` names further dimensions to keep apart.
+
+    `typed` reads recognised query types where templates are, as a profile does.
+    """
+    types = types_of(ledger) if typed else None
     with Engine(ledger.parquet_files, limits or EngineLimits()) as engine:
+        if types is not None:
+            read_recognised(engine, types)
         requests = engine.requests
         pairs = requests.group_by(["provider", "model"]).aggregate(n=requests.count())
         listed = [

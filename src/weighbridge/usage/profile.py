@@ -114,7 +114,7 @@ def profile(
     _check(chosen)
     if not ledger.parquet_files:
         raise _no_requests()
-    types = _types_of(ledger)
+    types = types_of(ledger)
     with Engine(ledger.parquet_files, chosen.limits) as engine:
         if types is not None:
             read_recognised(engine, types)
@@ -124,7 +124,7 @@ def profile(
     return found if resolution_s is None else coarsened(found, resolution_s)
 
 
-def _types_of(ledger: StoredLedger) -> TypeNames | None:
+def types_of(ledger: StoredLedger) -> TypeNames | None:
     """Query types of a ledger with prompts that nobody named; None where there are none."""
     if not getattr(ledger, "sketch_files", ()):
         return None
