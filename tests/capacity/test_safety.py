@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from weighbridge.capacity.fleet import FleetPlan, Loss
@@ -10,6 +11,7 @@ from weighbridge.capacity.safety import one_lost, safety
 from weighbridge.capacity.simulation import simulate
 from weighbridge.capacity.sizing import needed_replicas
 from weighbridge.capacity.stretch import inside, multiplied
+from weighbridge.capacity.traffic import Requests
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +29,54 @@ def test_from_needed_to_kept_nothing_shrinks(sized) -> None:
     assert safe.needed.n_low <= safe.needed.n_mid <= safe.needed.n_high
 
 
-def test_the_fleet_meets_the_slo_with_a_fifth_more_users_and_one_replica_lost(sized) -> None:
+@pytest.mark.parametrize("part", [(0.0, 0.5), (0.25, 0.75), (0.5, 1.0), (0.0, 1.0)])
+def test_the_fleet_meets_the_slo_with_a_fifth_more_users_and_one_replica_lost(sized, part) -> None:
     case, sought, n_needed = sized
     safe = safety(case, sought, n_needed)
     requests = multiplied(sought.load.requests, 1.2)
     first, last = requests.arrival_s[0], requests.arrival_s[-1]
-    lost = (first + (last - first) / 4, first + 3 * (last - first) / 4)
+    lost = tuple(float(first + share * (last - first)) for share in part)
     plan = FleetPlan(safe.n_fleet_replicas, losses=(Loss(0, *lost),))
     outcome = simulate(requests, case.band.mid, case.limits, plan)
     assert case.slo.is_met(outcome, inside(requests, *lost))
+
+
+@pytest.mark.parametrize("burst_at", [0, 1, 2])
+def test_a_spare_stands_in_wherever_in_the_window_the_burst_is(made, burst_at: int) -> None:
+    """One replica is lost for just the half of the window that the burst takes."""
+    rng = np.random.default_rng(burst_at)
+    rates = [9.0, 9.0, 9.0, 9.0]
+    rates[burst_at : burst_at + 2] = [26.0, 26.0]
+    quarter_s = 60.0
+    arrival_s = np.concatenate(
+        [
+            i * quarter_s + np.sort(rng.random(int(rate * quarter_s))) * quarter_s
+            for i, rate in enumerate(rates)
+        ]
+    )
+    n = len(arrival_s)
+    requests = Requests(arrival_s, rng.integers(100, 2000, n), rng.integers(1, 200, n))
+    case = made.case(requests, headroom_frac=0.0)
+    needed, sought = needed_replicas(case)
+    n_fleet = safety(case, sought, needed.n_replicas).n_fleet_replicas
+    start, end = burst_at * quarter_s, (burst_at + 2) * quarter_s
+    plan = FleetPlan(n_fleet, losses=(Loss(0, start, end),))
+    outcome = simulate(requests, case.band.mid, case.limits, plan)
+    assert case.slo.is_met(outcome, inside(requests, start, end))
+
+
+def test_what_is_said_of_a_loss_never_contradicts_the_smaller_fleet(sized) -> None:
+    """One lost of n cannot hold where n - 1 were seen to break."""
+    case, sought, n_needed = sized
+    for n in range(max(2, n_needed - 1), n_needed + 3):
+        lost = one_lost(case, sought.load, n)
+        fewer = sought.try_out(n - 1)
+        assert fewer.slo_met or not lost.during.slo_met
+        ratios = [
+            [r / t.limit_s for r, t in zip(of.reached_s, case.slo.targets, strict=True)]
+            for of in (lost.during, fewer)
+        ]
+        assert max(ratios[0]) >= max(ratios[1])
 
 
 def test_a_loss_without_a_spare_is_worse_than_none(sized) -> None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from weighbridge.capacity.fleet import FleetPlan, Loss
+from weighbridge.capacity.estimate import work
+from weighbridge.capacity.fleet import FleetPlan
 from weighbridge.capacity.peak_load import PeakLoad
 from weighbridge.capacity.search import smallest
 from weighbridge.capacity.served import Served, served
 from weighbridge.capacity.simulation import simulate
 from weighbridge.capacity.sizing import Case, Sizer, resized
 from weighbridge.capacity.step_time import StepTime
-from weighbridge.capacity.stretch import inside
+from weighbridge.capacity.stretch import busiest_window, inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +30,30 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class OneLost:
-    """A peak in which one replica is gone for half of the window.
+    """A peak in which some replicas are gone from before its window to the end of it.
 
     Attributes
     ----------
     n_replicas : int
         Before the loss.
     lost_s : float
-        How long it was gone [s].
+        How long of the window they were gone: all of it [s].
     during : Served
-        Latencies are those of requests that arrived while it was gone.
+        The window or its busiest half by work, whichever came nearer to a limit, or further
+        beyond it.
+    judged_s : float
+        Length of that part [s].
     """
 
     n_replicas: int
     lost_s: float
     during: Served
+    judged_s: float = 0.0
+
+    @property
+    def judged_words(self) -> str:
+        """What `during` is of, in a few words."""
+        return "the window" if self.judged_s >= self.lost_s else "the window's busiest half"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +142,12 @@ def _spared_replicas(case: Case, sought: Sizer, n_headroom: int) -> int:
 
 
 def one_lost(case: Case, load: PeakLoad, n_replicas: int, n_lost: int = 1) -> OneLost:
-    """Take replicas away for the middle half of the window and judge what arrives meanwhile.
+    """Serve the whole window without some replicas; judge it, and its busiest half by work.
+
+    A loss may begin and end at any moment. The fleet is therefore short of them throughout, so
+    that what holds for `n_replicas - n_lost` replicas and what is said of a loss cannot differ;
+    and the half of the window with most work is judged on its own as well, since an hour's
+    quantile forgives what a shorter loss does in a burst.
 
     Parameters
     ----------
@@ -144,14 +157,26 @@ def one_lost(case: Case, load: PeakLoad, n_replicas: int, n_lost: int = 1) -> On
         More than are lost.
     n_lost : int
     """
-    arrival_s = load.requests.arrival_s
-    first, last = float(arrival_s[int(np.argmax(load.judged))]), float(arrival_s[-1])
-    start, end = first + (last - first) / 4, first + 3 * (last - first) / 4
-    losses = tuple(Loss(replica, start, end) for replica in range(n_lost))
-    plan = FleetPlan(n_replicas, case.routing, losses=losses)
-    outcome = simulate(load.requests, case.band.mid, case.limits, plan)
-    meanwhile = inside(load.requests, start, end)
-    return OneLost(n_replicas, end - start, served(load.requests, outcome, case.slo, meanwhile))
+    requests, judged = load.requests, load.judged
+    arrival_s = requests.arrival_s[judged]
+    window_s = float(arrival_s[-1] - arrival_s[0])
+    plan = FleetPlan(n_replicas - n_lost, case.routing)
+    outcome = simulate(requests, case.band.mid, case.limits, plan)
+    whole = served(requests, outcome, case.slo, judged)
+    if window_s <= 0:
+        return OneLost(n_replicas, window_s, whole, window_s)
+    work_s = work(requests, case.band.mid, case.limits, case.slo).total_s[judged]
+    busiest = inside(requests, *busiest_window(arrival_s, work_s, window_s / 2))
+    half = served(requests, outcome, case.slo, busiest & judged)
+    if _excess_ratio(case, half) > _excess_ratio(case, whole):
+        return OneLost(n_replicas, window_s, half, window_s / 2)
+    return OneLost(n_replicas, window_s, whole, window_s)
+
+
+def _excess_ratio(case: Case, of: Served) -> float:
+    """The statistic that is furthest beyond its limit, over that limit [1]."""
+    ratios = [r / t.limit_s for r, t in zip(of.reached_s, case.slo.targets, strict=True)]
+    return max((ratio for ratio in ratios if not math.isnan(ratio)), default=0.0)
 
 
 def replica_range(case: Case, sought: Sizer, n_needed: int) -> Range:
