@@ -52,6 +52,10 @@ COMMANDS: Mapping[str, Entry] = {
         "weighbridge.cli.reconcile:reconcile",
         "Compare a provider's bill with the ledger, by day and model.",
     ),
+    "predict": Entry(
+        "weighbridge.cli.predict:predict",
+        "Predict latency and throughput of a model on a GPU.",
+    ),
     "size": Entry(
         "weighbridge.cli.size:size",
         "Say how many GPUs the traffic needs, and what tokens cost.",
