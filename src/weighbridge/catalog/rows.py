@@ -27,7 +27,8 @@ class Gpu:
     `link_gb_per_s` is what one GPU sends to the others of its domain, in one direction (data
     sheets of NVLink print both directions together); `n_gpus_per_domain` is how many GPUs such
     links join: 8 in an HGX server, 72 in an NVL72 rack, 1 where GPUs meet over PCIe only, whose
-    rate `link_gb_per_s` then is.
+    rate `link_gb_per_s` then is. Before Ampere and CDNA there is no BF16: `has_bf16` is false and
+    `dense_bf16_tflops` is the rate of FP16.
     """
 
     id: Text
@@ -36,6 +37,7 @@ class Gpu:
     memory_gib: Positive
     bandwidth_gb_per_s: Positive
     dense_bf16_tflops: Positive
+    has_bf16: bool = True
     dense_fp8_tflops: Positive | None = None
     dense_fp4_tflops: Positive | None = None
     dense_int8_tflops: Positive | None = None
