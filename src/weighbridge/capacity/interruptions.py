@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
+from math import ceil, comb
 
 import numpy as np
 
@@ -14,7 +14,12 @@ from weighbridge.capacity.simulation import simulate
 from weighbridge.capacity.sizing import Case, Sizer, holds
 from weighbridge.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 
-# Replicas down at once are provided for up to this probability.
+# What the drawn interruptions leave out, for whoever reads what they come to.
+NOT_MODELLED = (
+    "Machines are taken back independently of each other: a provider that runs short takes many "
+    "at once, and no number of spot replicas repairs that."
+)
+# Machines down at once are provided for up to this probability.
 DOWN_PROBABILITY = 0.99
 N_MOST_EXTRA = 64
 
@@ -26,13 +31,17 @@ class SpotTerms:
     Attributes
     ----------
     interruptions_per_month_ratio : float
-        Interruptions of one replica a month [1].
+        Interruptions of one machine a month of its running [1].
     restart_s : float
         From an interruption to serving again, a new machine and its start-up [s].
+    n_per_machine_replicas : int
+        Replicas that stand on one machine and are taken back with it, at least 1; machines are
+        filled one after the other.
     """
 
     interruptions_per_month_ratio: float
     restart_s: float
+    n_per_machine_replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +52,12 @@ class Spot:
     ----------
     terms : SpotTerms
     n_interruptions : int
-        That fell into the stretch, drawn with the seed.
+        Of machines of the fixed fleet that reach into the stretch, drawn with the seed; those that
+        were down when it began among them.
     down_probability : float
-        That a replica is down at a given moment [1].
+        That a machine is down at a given moment [1].
     n_down_replicas : int
-        That are down at once in all but 1 % of moments.
+        On machines of the repaired fleet that are down at once in all but 1 % of moments.
     n_extra_replicas : int
         Beyond the fixed fleet, so that interruptions, drawn ones and `n_down_replicas` at once in
         the peak, leave the SLO met.
@@ -57,6 +67,8 @@ class Spot:
         The stretch on the fixed fleet with the drawn interruptions and nothing extra.
     repaired : Served
         The stretch with the extra replicas.
+    is_repaired : bool
+        False where not even `N_MOST_EXTRA` more replicas leave the SLO met.
     """
 
     terms: SpotTerms
@@ -67,12 +79,40 @@ class Spot:
     slo_met: bool
     week: Served
     repaired: Served
+    is_repaired: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SpotRange:
+    """The same fleet at the usual and at a rough rate of interruptions."""
+
+    central: Spot
+    rough: Spot
+
+
+def spot_range(
+    case: Case, sought: Sizer, n_fleet: int, terms: tuple[SpotTerms, SpotTerms], seed: int
+) -> SpotRange:
+    """What interruptions come to at the usual rate, and at the rate that one fears.
+
+    Parameters
+    ----------
+    case : Case
+    sought : Sizer
+    n_fleet : int
+    terms : tuple of SpotTerms
+        The central ones and the rough ones, such as those of the assumption's P90.
+    seed : int
+    """
+    central, rough = (spot(case, sought, n_fleet, one, seed) for one in terms)
+    return SpotRange(central, rough)
 
 
 def spot(case: Case, sought: Sizer, n_fleet: int, terms: SpotTerms, seed: int) -> Spot:
-    """Draw interruptions as a Poisson process per replica and simulate the stretch with them.
+    """Draw interruptions as a Poisson process per machine and simulate the stretch with them.
 
-    The fleet's own spare replicas stand in for the first that are down.
+    The fleet's own spare replicas stand in for the first that are down. Loss that takes several
+    machines at once is not modelled (`NOT_MODELLED`).
 
     Parameters
     ----------
@@ -85,30 +125,37 @@ def spot(case: Case, sought: Sizer, n_fleet: int, terms: SpotTerms, seed: int) -
     seed : int
     """
     down = down_probability(terms)
-    n_down = n_down_at_once(n_fleet, down)
     drawn = losses(case, n_fleet + N_MOST_EXTRA, terms, seed)
     week, is_met = _with_losses(case, n_fleet, drawn)
     n_extra, repaired, is_repaired = 0, week, is_met
-    while n_extra < N_MOST_EXTRA:
+    while True:
         n = n_fleet + n_extra
-        if is_repaired and _stands(case, sought, n, n_down):
+        n_down = n_down_replicas(n, down, terms.n_per_machine_replicas)
+        is_repaired = is_repaired and _stands(case, sought, n, n_down)
+        if is_repaired or n_extra == N_MOST_EXTRA:
             break
         n_extra += 1
         repaired, is_repaired = _with_losses(case, n_fleet + n_extra, drawn)
+    ours = {
+        (loss.replica // terms.n_per_machine_replicas, loss.from_s)
+        for loss in drawn
+        if loss.replica < n_fleet
+    }
     return Spot(
         terms=terms,
-        n_interruptions=sum(loss.replica < n_fleet for loss in drawn),
+        n_interruptions=len(ours),
         down_probability=down,
         n_down_replicas=n_down,
         n_extra_replicas=n_extra,
         slo_met=is_met,
         week=week,
         repaired=repaired,
+        is_repaired=is_repaired,
     )
 
 
 def down_probability(terms: SpotTerms) -> float:
-    """Share of time that a replica is down: `r * t / (1 + r * t)`, alternating renewal.
+    """Share of time that a machine is down: `r * t / (1 + r * t)`, alternating renewal.
 
     Parameters
     ----------
@@ -126,13 +173,14 @@ def down_probability(terms: SpotTerms) -> float:
 
 
 def n_down_at_once(n_replicas: int, down_probability: float) -> int:
-    """Replicas that are down at once, independently, in all but 1 % of moments: a binomial law.
+    """How many of n are down at once, independently, in all but 1 % of moments: a binomial law.
 
     Parameters
     ----------
     n_replicas : int
+        Or machines.
     down_probability : float
-        Of one replica.
+        Of one.
 
     Examples
     --------
@@ -147,8 +195,36 @@ def n_down_at_once(n_replicas: int, down_probability: float) -> int:
     return n_replicas
 
 
+def n_down_replicas(
+    n_replicas: int, down_probability: float, n_per_machine_replicas: int = 1
+) -> int:
+    """Replicas on the machines that are down at once in all but 1 % of moments.
+
+    Parameters
+    ----------
+    n_replicas : int
+        Of the whole fleet.
+    down_probability : float
+        Of one machine.
+    n_per_machine_replicas : int
+
+    Examples
+    --------
+    Three replicas in one machine are all gone with it; in three machines only one is.
+
+    >>> n_down_replicas(3, 0.02, 3), n_down_replicas(3, 0.02)
+    (3, 1)
+    """
+    n_machines = ceil(n_replicas / n_per_machine_replicas)
+    n_down = n_down_at_once(n_machines, down_probability) * n_per_machine_replicas
+    return min(n_down, n_replicas)
+
+
 def losses(case: Case, n_replicas: int, terms: SpotTerms, seed: int) -> tuple[Loss, ...]:
-    """Interruptions of every replica over the stretch; each has a stream of its own.
+    """Interruptions of every machine over the stretch; each has a stream of its own.
+
+    The stretch is any stretch: a machine is down when it begins with `down_probability`, and then
+    for what is left of its restart, which is uniform (the residual life of a fixed time).
 
     Parameters
     ----------
@@ -161,12 +237,19 @@ def losses(case: Case, n_replicas: int, terms: SpotTerms, seed: int) -> tuple[Lo
         return ()
     mean_gap_s = HOURS_PER_MONTH * SECONDS_PER_HOUR / terms.interruptions_per_month_ratio
     end_s = float(case.requests.arrival_s[-1])
+    down = down_probability(terms)
     found = []
-    for replica in range(n_replicas):
-        rng = np.random.default_rng([seed, replica])
-        at_s = rng.exponential(mean_gap_s)
+    n_each = terms.n_per_machine_replicas
+    for machine in range(ceil(n_replicas / n_each)):
+        first = machine * n_each
+        replicas = range(first, min(first + n_each, n_replicas))
+        rng = np.random.default_rng([seed, machine])
+        is_down, left_s = rng.random() < down, rng.random() * terms.restart_s
+        if is_down:
+            found += [Loss(replica, 0.0, left_s) for replica in replicas]
+        at_s = (left_s if is_down else 0.0) + rng.exponential(mean_gap_s)
         while at_s < end_s:
-            found.append(Loss(replica, at_s, at_s + terms.restart_s))
+            found += [Loss(replica, at_s, at_s + terms.restart_s) for replica in replicas]
             at_s += terms.restart_s + rng.exponential(mean_gap_s)
     return tuple(found)
 
