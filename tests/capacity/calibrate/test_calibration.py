@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from functools import cache
 
@@ -10,12 +11,15 @@ import pytest
 
 from weighbridge.capacity.calibrate import AskedLoad, EndpointProfile, calibrate, fit_first_part
 from weighbridge.capacity.calibrate.evidence import evidence_of, in_flight_requests
+from weighbridge.capacity.calibrate.misfit import simulated_s
 from weighbridge.capacity.calibrate.parameters import (
     parameters_near,
     step_time_of,
 )
 from weighbridge.capacity.calibrate.search import Effort
 from weighbridge.capacity.observed import ObservedRun
+from weighbridge.capacity.outcome import Outcome
+from weighbridge.capacity.simulation import simulate, simulate_closed_loop
 from weighbridge.capacity.traffic import Requests
 from weighbridge.units import InputError
 
@@ -169,3 +173,42 @@ def test_answers_of_one_token_are_refused() -> None:
     assert "so that nothing was decoded" in refused(
         made_run(n=n, requests=ones, ttft_s=np.full(n, 0.1), e2e_s=np.full(n, 0.1))
     )
+
+
+def _closed_loop(n_failed: int) -> tuple[ObservedRun, Outcome]:
+    """Four at once on an engine twice as slow as the made one, as the client saw it."""
+    rng = np.random.default_rng(3)
+    slow = replace(TRUTH, decode_base_s=2 * TRUTH.decode_base_s)
+    asked = Requests(np.zeros(40), rng.integers(30, 3000, 40), rng.integers(2, 90, 40))
+    outcome = simulate_closed_loop(asked, 4, step_time_of(slow, LIMITS), LIMITS, compiled=False)
+    lanes = np.arange(40.0)  # any arrivals: what matters is that they are not replayed
+    requests = Requests(lanes, asked.input_tokens, asked.output_tokens)
+    run = made_run(
+        n=40,
+        requests=requests,
+        ttft_s=outcome.ttft_s,
+        e2e_s=outcome.e2e_s,
+        n_concurrent=4,
+        n_failed=n_failed,
+    )
+    return run, outcome
+
+
+def test_a_closed_loop_is_simulated_as_one() -> None:
+    run, outcome = _closed_loop(n_failed=0)
+    slow = replace(TRUTH, decode_base_s=2 * TRUTH.decode_base_s)
+    (evidence,) = evidence_of([run])
+    assert evidence.using(evidence.used).n_concurrent == 4
+    found = simulated_s(evidence, step_time_of(slow, LIMITS), LIMITS)
+    np.testing.assert_allclose(found["ttft"], outcome.ttft_s)
+    np.testing.assert_allclose(found["e2e"], outcome.e2e_s)
+
+
+def test_arrivals_of_a_closed_loop_with_failures_are_replayed() -> None:
+    """Requests that failed held a place too, for a time that nobody recorded."""
+    run, _ = _closed_loop(n_failed=1)
+    (evidence,) = evidence_of([run])
+    step_time = step_time_of(TRUTH, LIMITS)
+    replayed = simulate(run.requests, step_time, LIMITS)
+    found = simulated_s(evidence, step_time, LIMITS)
+    np.testing.assert_array_equal(found["e2e"], replayed.e2e_s)

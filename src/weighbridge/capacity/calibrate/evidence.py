@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +31,21 @@ class Evidence:
         Times to first token, per output token and to the last one; NaN where not known [s].
     used : bool array of shape (N,)
         Requests whose latencies are compared.
+    n_concurrent : int, optional
+        Of a closed loop whose requests all succeeded: each request was sent because another had
+        ended, and so is sent in the simulation. Replaying its arrivals instead would let a backlog
+        grow wherever the simulated engine is slower than the real one.
     """
 
     name: str
     requests: Requests
     measured_s: dict[str, Floats]
     used: Bools
+    n_concurrent: int | None = None
 
     def using(self, used: Bools) -> Evidence:
         """The same run with other requests compared."""
-        return Evidence(self.name, self.requests, self.measured_s, used)
+        return replace(self, used=used)
 
     @property
     def n_used(self) -> int:
@@ -104,7 +109,8 @@ def _evidence(run: ObservedRun) -> Evidence:
             "are recorded for no request",
             "record the times of first and last token (streaming must be on)",
         )
-    return Evidence(run.name, run.requests, measured, used)
+    n_concurrent = run.n_concurrent if run.n_failed == 0 else None
+    return Evidence(run.name, run.requests, measured, used, n_concurrent)
 
 
 def _check_variation(found: Sequence[Evidence], where: str) -> None:

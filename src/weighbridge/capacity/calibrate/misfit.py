@@ -11,7 +11,7 @@ from weighbridge.capacity.calibrate.evidence import METRICS, Evidence
 from weighbridge.capacity.calibrate.parameters import parameters_at, step_time_of
 from weighbridge.capacity.fleet import FleetPlan
 from weighbridge.capacity.outcome import Outcome
-from weighbridge.capacity.simulation import simulate
+from weighbridge.capacity.simulation import simulate, simulate_closed_loop
 from weighbridge.capacity.step_time import EngineLimits, StepTime
 from weighbridge.capacity.traffic import Floats, Ints
 
@@ -140,6 +140,8 @@ class Misfit:
 def simulated_s(evidence: Evidence, step_time: StepTime, limits: EngineLimits) -> dict[str, Floats]:
     """Latencies of a run as one replica would have given them, by metric [s].
 
+    Arrivals are replayed; those of a closed loop follow from when simulated requests end.
+
     Parameters
     ----------
     evidence : Evidence
@@ -150,7 +152,13 @@ def simulated_s(evidence: Evidence, step_time: StepTime, limits: EngineLimits) -
     -------
     mapping of metric to float64 array of shape (N,)
     """
-    outcome: Outcome = simulate(evidence.requests, step_time, limits, ONE_REPLICA)
+    outcome: Outcome
+    if evidence.n_concurrent is None:
+        outcome = simulate(evidence.requests, step_time, limits, ONE_REPLICA)
+    else:
+        outcome = simulate_closed_loop(
+            evidence.requests, evidence.n_concurrent, step_time, limits, ONE_REPLICA
+        )
     return {"ttft": outcome.ttft_s, "tpot": outcome.tpot_s, "e2e": outcome.e2e_s}
 
 
