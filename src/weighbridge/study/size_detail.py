@@ -21,7 +21,7 @@ from weighbridge.capacity.table_building import capacity_table
 from weighbridge.capacity.traffic import Requests
 from weighbridge.catalog.facts import Catalog
 from weighbridge.study.size_costs import plan_costs
-from weighbridge.study.size_result import Answer, ApiAlone, Detail, ElasticCost
+from weighbridge.study.size_result import Answer, ApiAlone, Detail, ElasticCost, Setup
 from weighbridge.study.size_search import Sought
 from weighbridge.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, TOKENS_PER_MTOK
 
