@@ -1,5 +1,6 @@
 """What is easily misread in a log, for the sources that tell of single requests."""
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -203,3 +204,22 @@ def test_a_span_that_is_no_span_is_rejected_with_its_line(tmp_path: Path) -> Non
         "is not JSON": 1,
     }
     assert [one.reject.line for one in report.quoted] == [9, 10, 11]
+
+
+def test_a_bucket_of_packed_bedrock_logs_is_read_as_one(tmp_path: Path) -> None:
+    lines = (GOLDEN / "bedrock.jsonl").read_bytes().splitlines(keepends=True)
+    for hour, line in enumerate(lines):
+        folder = tmp_path / "logs" / f"2026/10/01/{hour:02d}"
+        folder.mkdir(parents=True)
+        (folder / f"part-{hour}.json.gz").write_bytes(gzip.compress(line))
+    imported(tmp_path / "l", "bedrock", tmp_path / "logs")
+    imported(tmp_path / "m", "bedrock", GOLDEN / "bedrock.jsonl")
+    apart, whole = stored_rows(tmp_path / "l"), stored_rows(tmp_path / "m")
+    assert [row["request_id"] for row in apart] == [row["request_id"] for row in whole]
+
+
+def test_a_converse_body_that_is_a_list_of_a_streams_events_spoils_no_row(tmp_path: Path) -> None:
+    events = [{"metadata": {"metrics": {"latencyMs": 9}}}]
+    change = setter("output", value={"outputBodyJson": events, "outputTokenCount": 7})
+    assert reasons("bedrock", change, tmp_path) == {}
+    assert "latency_s" not in stored_rows(tmp_path / "l")[0]

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weighbridge.usage.spans import attributes_of, spans_of, told_twice
@@ -43,6 +43,7 @@ def test_spans_that_name_each_other_as_parent_end_the_search() -> None:
     assert told_twice([row("a", "a")]) == frozenset()
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 11), st.booleans(), st.sampled_from(["chat", "none"])), max_size=12

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weighbridge.usage.convert import Numbers, nothing
@@ -41,6 +41,7 @@ def columns_of(told: dict[str, int | None], **source: Any) -> tuple[dict[str, in
     return {name: int(values[0]) for name, values in columns.items()}, counts.faults
 
 
+@settings(deadline=None)
 @given(st.tuples(COUNT, COUNT, COUNT, COUNT, COUNT), st.booleans(), st.booleans())
 def test_a_rows_own_total_is_what_its_tokens_add_up_to(
     parts: tuple[int, ...], in_input: bool, in_output: bool
@@ -66,6 +67,7 @@ def test_a_rows_own_total_is_what_its_tokens_add_up_to(
         assert found["output_tokens"] == spoken + thought
 
 
+@settings(deadline=None)
 @given(COUNT, COUNT, COUNT, st.booleans())
 def test_without_a_total_the_source_says_what_contains_what(
     given_: int, read: int, output: int, includes: bool
