@@ -69,7 +69,7 @@ def _why(slo: Slo, i: int, reached_s: float) -> str:
     target = slo.targets[i]
     lead = (
         f"{target.name} of {duration_text(target.limit_s)} cannot be met at any size: alone on a "
-        f"replica it is {duration_text(reached_s)}; "
+        f"replica it is {duration_text(reached_s)}, about the least that can be met; "
     )
     match target.metric:
         case "ttft":

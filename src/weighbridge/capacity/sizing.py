@@ -249,16 +249,17 @@ def needed_replicas(case: Case) -> tuple[Needed | Impossible, Sizer]:
         return Impossible(best.reached_s, best.why), sought
     n = sought.needed()
     if n is None:
-        return _never_enough(case, sought), sought
+        return _never_enough(case, sought, best.reached_s), sought
     too_few = sought.try_out(n - 1) if n > 1 else None
-    binds = binding(too_few, case.slo, sought.pressure(max(n - 1, 1)))
+    binds = binding(too_few, case.slo, sought.pressure(max(n - 1, 1)), best.reached_s)
     peak = sought.try_out(n)
     return Needed(n, peak, too_few, binds, best, sought.fewest()), sought
 
 
-def _never_enough(case: Case, sought: Sizer) -> Impossible:
+def _never_enough(case: Case, sought: Sizer, alone_s: tuple[float, ...]) -> Impossible:
     tried = sought.most_tried()
-    why = binding(tried, case.slo, sought.pressure(tried.n_replicas))
+    pressure = sought.pressure(tried.n_replicas)
+    why = binding(tried, case.slo, pressure, alone_s, is_hopeless=True)
     return Impossible(tried.reached_s, (f"even {why.text}",))
 
 
@@ -275,19 +276,22 @@ class Decided:
         The largest fleet that was seen to fail, in that window; None where one replica is enough.
     whole : Served
         The whole stretch on `n_replicas`.
+    alone_s : tuple of float
+        Each target's statistic where no request waits [s].
     """
 
     n_replicas: int
     sought: Sizer
     too_few: Served | None
     whole: Served
+    alone_s: tuple[float, ...] = ()
 
     @property
     def binds(self) -> Binding:
         """What the fleet that failed lacked."""
         case = self.sought.case
         n_short = self.too_few.n_replicas if self.too_few else 1
-        return binding(self.too_few, case.slo, self.sought.pressure(n_short))
+        return binding(self.too_few, case.slo, self.sought.pressure(n_short), self.alone_s)
 
 
 def confirmed(case: Case, needed: Needed, sought: Sizer) -> Decided:
@@ -313,7 +317,8 @@ def confirmed(case: Case, needed: Needed, sought: Sizer) -> Decided:
         outcome = simulate(case.requests, case.band.mid, case.limits, plan)
         missed = _missed(case, outcome, windows)
         if missed is None or n >= case.requests.n_requests:
-            return Decided(n, sought, too_few, served(case.requests, outcome, case.slo))
+            whole = served(case.requests, outcome, case.slo)
+            return Decided(n, sought, too_few, whole, needed.alone.reached_s)
         judged = inside(case.requests, *missed)
         too_few = served(case.requests, outcome, case.slo, judged)
         load = window_load(case.requests, *missed)
