@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,11 @@ class OldStudy:
 
 
 def mean_monthly_usd(by_month: list[list[float]], horizon_months: int) -> Decimal:
-    """Mean of lines over the horizon; decimals of floats, so that sums of them are exact."""
-    return Decimal(sum(sum(line) for line in by_month) / horizon_months)
+    """Mean of lines over the horizon in steps of 10^-12 dollars, so that differences are exact."""
+    mean_usd = sum(sum(line) for line in by_month) / horizon_months
+    with localcontext() as context:
+        context.prec = 60
+        return Decimal(mean_usd).quantize(Decimal("1e-12"))
 
 
 def read_old_study(path: Path | str) -> OldStudy:

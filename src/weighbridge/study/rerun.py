@@ -234,9 +234,13 @@ def _price_steps(forecast: Forecast) -> Iterator[Step]:
             "API price",
             f"{what.model}, {what.token_type}",
             f"${then:.4g} per Mtok",
-            f"${today:.4g} per Mtok",
+            f"${today:.4g} per Mtok{_percent(then, today)}",
             partial(_with_prices, forecast, frozenset(changed)),
         )
+
+
+def _percent(then: float, today: float) -> str:
+    return f" ({today / then - 1:+.0%})" if then > 0 else ""
 
 
 def _with_prices(forecast: Forecast, changed: frozenset[Priced], state: State) -> State:
