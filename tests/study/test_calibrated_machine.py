@@ -13,8 +13,9 @@ from weighbridge.capacity.calibrate.held_out import MetricError
 from weighbridge.capacity.calibrate.parameters import NAMES
 from weighbridge.capacity.observed import EngineSettings
 from weighbridge.capacity.step_time import EngineLimits
-from weighbridge.study import ladder
+from weighbridge.study import simulated_fleet
 from weighbridge.study.decide import Run, decide
+from weighbridge.study.ladder import Bounds
 from weighbridge.study.scenario import parse_scenario
 from weighbridge.units import InputError
 
@@ -30,6 +31,7 @@ FITTED = {
     "attention_s_per_pair": 1e-10,
     "first_token_s": 0.01,
 }
+QUICK = Bounds(150, 600, compiled=False)
 SETTINGS = EngineSettings(model="llama-3.1-8b", gpu="h100-sxm", engine="vllm", n_tensor_parallel=1)
 SCENARIO = """
 monthly_requests: 1000000
@@ -43,7 +45,7 @@ slo: ttft_p95=1s,tpot_p95=60ms
 
 @pytest.fixture
 def written(tmp_path, monkeypatch):
-    monkeypatch.setattr(ladder, "MOST_REQUESTS", 150)
+    monkeypatch.setattr(simulated_fleet, "bounds_of", lambda load: QUICK)
 
     def write(**changes):
         error = MetricError("a run", "e2e", 120, 2.0, 2.0, 3.0, 3.0, 0.9, 1.2)

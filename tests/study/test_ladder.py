@@ -9,12 +9,15 @@ from weighbridge.capacity.simulation import simulate
 from weighbridge.capacity.slo import parse_slo
 from weighbridge.capacity.step_time import EngineLimits, StepTime
 from weighbridge.capacity.traffic import Requests
-from weighbridge.study.ladder import ENOUGH_DEMAND_RATIO, Ladder, _largest, cut
+from weighbridge.economics.capacity_curve import CapacityCurve
+from weighbridge.study import ladder
+from weighbridge.study.ladder import Bounds, Ladder, _largest, bounds_of, cut, window
 
 LIMITS = EngineLimits(kv_tokens=16_000, n_max_requests=16, n_max_batched_tokens=2048)
 STEP = StepTime(
     np.linspace(0.02, 0.03, 17), np.linspace(0.02, 0.12, 2049), 0.0, 0.0, 0.0, "roofline"
 )
+WIDE = Bounds(400, 40_000, compiled=False)
 SLO = parse_slo("ttft_p95=1s,tpot_p95=80ms")
 
 
@@ -34,15 +37,14 @@ def is_met(peak, n_replicas, demand_ratio):
 
 @pytest.fixture(scope="module")
 def rungs():
-    return Ladder(load(), STEP, LIMITS, SLO).rungs((1, 2, 4), enough_ratio=1e9)
+    return Ladder(load(), STEP, LIMITS, SLO, bounds=WIDE).rungs((1, 2, 4), enough_ratio=1e9)
 
 
 def test_each_rung_meets_its_targets_and_a_fifth_more_does_not(rungs):
     for rung in rungs:
         assert all(s <= t.limit_s for s, t in zip(rung.reached_s, SLO.targets, strict=True))
-        if rung.demand_ratio * 400 < 800:  # beyond it the ladder looks at the busiest part only
-            assert is_met(load(), rung.n_replicas, rung.demand_ratio)
-            assert not is_met(load(), rung.n_replicas, rung.demand_ratio * 1.25)
+        assert is_met(load(), rung.n_replicas, rung.demand_ratio)
+        assert not is_met(load(), rung.n_replicas, rung.demand_ratio * 1.25)
 
 
 def test_larger_fleets_carry_more_and_at_least_in_proportion_where_bursts_share_them(rungs):
@@ -50,7 +52,57 @@ def test_larger_fleets_carry_more_and_at_least_in_proportion_where_bursts_share_
     assert [rung.n_replicas for rung in rungs] == [1, 2, 4]
     assert demand == sorted(demand)
     assert demand[1] >= 2 * demand[0] * 0.9
-    assert demand[2] == pytest.approx(ENOUGH_DEMAND_RATIO)  # no more than that is looked for
+    assert demand[2] >= 2 * demand[1] * 0.9
+
+
+@pytest.mark.parametrize("enough_ratio", [0.5, 1.0, 1.5, 10.0])
+def test_replicas_per_demand_never_jump_within_the_table_or_beyond_it(rungs, enough_ratio):
+    found = Ladder(load(), STEP, LIMITS, SLO, bounds=WIDE).rungs((1, 2, 4), enough_ratio)
+    assert found == rungs[: len(found)]  # the last one too is what that size really carries
+    curve = CapacityCurve(
+        np.array([r.demand_ratio for r in found]),
+        np.array([float(r.n_replicas) for r in found]),
+        1.0,
+        1.0,
+        1.0,
+        {},
+    )
+    demand = np.geomspace(0.05, 200.0, 400)
+    per_demand = curve.replicas_at(demand) / demand
+    assert np.all(per_demand[1:] <= per_demand[:-1] * 1.05)
+    beyond = per_demand[demand > found[-1].demand_ratio]
+    assert beyond == pytest.approx(found[-1].n_replicas / found[-1].demand_ratio)
+
+
+def test_sizes_that_carry_more_than_may_be_simulated_are_left_to_proportion(rungs):
+    most = int(rungs[1].demand_ratio * 400 * 1.5)
+    short = Ladder(load(), STEP, LIMITS, SLO, bounds=Bounds(400, most, compiled=False))
+    assert short.rungs((1, 2, 4, 8)) == rungs[:2]
+
+
+def test_every_demand_is_judged_on_the_same_window(monkeypatch):
+    seen = []
+
+    def spied(requests, *rest, **named):
+        seen.append(requests)
+        return simulate(requests, *rest, **named)
+
+    monkeypatch.setattr(ladder, "simulate", spied)
+    Ladder(load(), STEP, LIMITS, SLO).rungs((1, 2, 4))
+    assert len({r.n_requests for r in seen}) > 5
+    assert all(r.duration_s == pytest.approx(100, rel=0.1) for r in seen if r.n_requests > 100)
+
+
+def test_the_whole_hour_is_judged_where_a_compiled_kernel_is(monkeypatch):
+    hour = load(5000, 3600.0)
+    monkeypatch.setattr(ladder, "numba_is_here", lambda: True)
+    assert bounds_of(hour).compiled
+    assert not bounds_of(load(200)).compiled  # as much of it, sooner done than loaded
+    assert window(hour, 0.5, bounds_of(hour)) is hour
+    monkeypatch.setattr(ladder, "numba_is_here", lambda: False)
+    part = window(hour, 0.5, bounds_of(hour))
+    assert 1000 <= part.judged.sum() < 1200
+    assert window(hour, 0.1, bounds_of(hour)).judged.sum() < part.judged.sum()
 
 
 def test_the_climb_ends_at_a_size_that_carries_enough():

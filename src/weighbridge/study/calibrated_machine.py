@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from weighbridge.capacity.calibrate import EndpointProfile
-from weighbridge.capacity.calibrate.endpoint_profile import AskedLoad
 from weighbridge.capacity.deployment import Deployment
-from weighbridge.capacity.prediction import Interval
-from weighbridge.capacity.step_time_band import StepTimeBand, scaled
 from weighbridge.catalog.canonical import canonical_gpu, canonical_model
 from weighbridge.catalog.facts import Catalog
 from weighbridge.catalog.rows import Gpu, Model
 from weighbridge.study.calibrate import load_endpoint_profile
 from weighbridge.study.machines import Machine, n_unpriced, rent_usd_per_gpu_hour
 from weighbridge.study.scenario import Scenario
+from weighbridge.study.size_measured import Endpoint, endpoint_speed
+from weighbridge.study.size_result import Setup
 from weighbridge.study.stretch_traffic import StretchTraffic
 from weighbridge.units import InputError
 
@@ -29,7 +28,8 @@ def calibrated_machine(
     Raises
     ------
     InputError
-        Where it is of another model or GPU than stated, or says neither its GPU nor how many.
+        Where it is of another model or GPU than stated, or says neither its GPU nor how many, or
+        measured no lengths like the traffic's.
     """
     assert scenario.endpoint_profile is not None
     profile = load_endpoint_profile(Path(scenario.endpoint_profile))
@@ -43,17 +43,15 @@ def calibrated_machine(
         n_data_parallel=profile.limits.n_ranks,
         engine=profile.settings.engine or "vllm",
     )
-    times = profile.step_time()
-    errors, why = _errors(profile, traffic)
-    fast, slow = errors.low / errors.mid, errors.high / errors.mid
+    endpoint = Endpoint(_setup(deployment), profile)
+    speed = endpoint_speed(endpoint, traffic.requests, scenario.endpoint_profile)
     return Machine(
         deployment=deployment,
         limits=profile.limits,
-        step_time=times,
+        step_time=speed.band.mid,
         usd_per_gpu_hour=rent_usd_per_gpu_hour(catalog, gpu.id),
         n_unpriced=n_unpriced(catalog, gpu.id),
-        calibrated=StepTimeBand(scaled(times, fast, fast), times, scaled(times, slow, slow)),
-        calibrated_why=why,
+        measured=speed,
     )
 
 
@@ -86,12 +84,14 @@ def _n_gpus(profile: EndpointProfile, where: str) -> int:
     return n * (profile.settings.n_data_parallel or 1)
 
 
-def _errors(profile: EndpointProfile, traffic: StretchTraffic) -> tuple[Interval, tuple[str, ...]]:
-    """Errors of the time to the last token at the traffic's lengths, else of a token's."""
-    requests = traffic.requests
-    asked = AskedLoad(
-        input_tokens=float(requests.input_tokens.mean()),
-        output_tokens=float(requests.output_tokens.mean()),
+def _setup(deployment: Deployment) -> Setup:
+    return Setup(
+        gpu=deployment.gpu.id,
+        gpu_name=deployment.gpu.name,
+        n_tensor_parallel=deployment.n_tensor_parallel,
+        n_data_parallel=deployment.n_data_parallel,
+        n_gpus=deployment.n_gpus,
+        precision="as measured",
+        kv_precision="as measured",
+        engine=deployment.engine,
     )
-    measured = {one.metric for one in profile.held_out}
-    return profile.interval("e2e" if "e2e" in measured else "tpot", 1.0, asked)

@@ -20,6 +20,7 @@ from weighbridge.study.machines import Machine, machines
 from weighbridge.study.scenario import Scenario
 from weighbridge.study.scenario_serving import latency_targets
 from weighbridge.study.simulated_fleet import Question
+from weighbridge.study.size_speed import Load
 from weighbridge.study.stretch_traffic import (
     StatedHour,
     StretchTraffic,
@@ -101,7 +102,7 @@ def simulation(
         return None
     slo = latency_targets(scenario, where)
     able = (
-        machines(scenario, catalog, candidate)
+        machines(scenario, catalog, candidate, Load(stretch.requests, slo))
         if scenario.endpoint_profile is None
         else [calibrated_machine(scenario, catalog, candidate, stretch, where)]
     )

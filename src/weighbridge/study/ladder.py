@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,22 +12,51 @@ from weighbridge.capacity.estimate import n_fewest_replicas, work
 from weighbridge.capacity.fleet import FleetPlan
 from weighbridge.capacity.peak_load import LEAD_IN_S, PeakLoad, multiplied_load
 from weighbridge.capacity.simulation import simulate
+from weighbridge.capacity.simulation.compiled import numba_is_here
 from weighbridge.capacity.slo import Slo
 from weighbridge.capacity.step_time import EngineLimits, StepTime
 from weighbridge.capacity.stretch import busiest_window, inside, picked
 
-SIZES = (1, 2, 4, 8, 16)
+SIZES = (1, 2, 4, 8, 16, 32, 64)
 """Fleets that are simulated: in between, demand is taken as straight; beyond, as in proportion."""
-MOST_REQUESTS = 800
-"""Of one simulation: a peak of more is cut to its own busiest part."""
 SHORTEST_WINDOW_S = 30.0
 ENOUGH_DEMAND_RATIO = 10.0
-"""As far as the break-even surface looks; beyond, fleets grow in proportion."""
+"""As far as the break-even surface looks: a fleet that carries it is the last one simulated."""
+FIRST_SIZES = 2.0  # whose traffic is to fit into one simulation
 FIRST_BUSY_FRAC = 0.7  # of a fleet whose latency target breaks; where the search begins
 STRIDE_RATIO = 1.6
 N_HALVINGS = 3  # 1.6 ** (1 / 8): demand is found to 6 %
 LEAST_BUSY_FRAC = 0.01
+NEVER_CUT = sys.maxsize
 MOST_BUSY_FRAC = 2.0  # a short peak may be worked off after it
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is simulated, and by which kernel; both kernels give the same.
+
+    Attributes
+    ----------
+    n_window_requests : int
+        Judged of today's traffic: an hour of more is cut, once, to its own busiest part.
+    n_most_requests : int
+        Of one simulation: sizes that carry more are not searched.
+    compiled : bool
+    """
+
+    n_window_requests: int
+    n_most_requests: int
+    compiled: bool
+
+    @property
+    def by_hand(self) -> Bounds:
+        """The same simulations by the kernel that need not be translated first."""
+        return replace(self, compiled=False)
+
+
+PLAIN = Bounds(n_window_requests=1_000, n_most_requests=4_000, compiled=False)
+COMPILED = Bounds(n_window_requests=20_000, n_most_requests=100_000, compiled=True)
+FEW_REQUESTS = 500  # simulated sooner than the compiled kernel is translated, or even loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +86,7 @@ class Ladder:
     limits: EngineLimits
     slo: Slo
     on_simulation: Callable[[], None] = lambda: None
+    bounds: Bounds = PLAIN
     busy_frac: float = FIRST_BUSY_FRAC
     _fewest: float = field(init=False)
     _kept: dict[int, Rung | None] = field(default_factory=dict, init=False)
@@ -69,28 +100,35 @@ class Ladder:
     def rungs(
         self, sizes: Sequence[int], enough_ratio: float = ENOUGH_DEMAND_RATIO
     ) -> tuple[Rung, ...]:
-        """The most demand of each size, rising, up to one that carries enough."""
+        """The most demand of each size, rising, up to one that carries enough.
+
+        Also the last is what that size really carries: beyond it fleets grow in proportion, and
+        a demand cut short would double them there.
+        """
         found: list[Rung] = []
         for n in sizes:
+            if found and (
+                found[-1].demand_ratio >= enough_ratio or self._is_too_long(n, found[-1])
+            ):
+                break
             rung = self.rung(n)
             if rung is not None and (not found or rung.demand_ratio > found[-1].demand_ratio):
                 found.append(rung)
-            if found and found[-1].demand_ratio >= enough_ratio:
-                break
         return tuple(found)
 
-    def rung(self, n_replicas: int) -> Rung | None:
-        """The most demand of one size; None where the least there is breaks a target.
+    def _is_too_long(self, n_replicas: int, below: Rung) -> bool:
+        """Whether what that size carries, in proportion to a smaller one, is too much to run."""
+        demand_ratio = below.demand_ratio * n_replicas / below.n_replicas
+        return demand_ratio * float(self.load.judged.sum()) > self.bounds.n_most_requests
 
-        Where that is more than enough, only that it is enough is found out.
-        """
+    def rung(self, n_replicas: int) -> Rung | None:
+        """The most demand of one size; None where the least there is breaks a target."""
         if n_replicas not in self._kept:
             self._kept[n_replicas] = self._sought(n_replicas)
         return self._kept[n_replicas]
 
     def _sought(self, n_replicas: int) -> Rung | None:
         scale = n_replicas / self._fewest
-        most = ENOUGH_DEMAND_RATIO / scale
         kept: dict[float, tuple[float, ...] | None] = {}
 
         def is_met(busy_frac: float) -> bool:
@@ -98,36 +136,36 @@ class Ladder:
                 kept[busy_frac] = self._reached(n_replicas, busy_frac * scale)
             return kept[busy_frac] is not None
 
-        best = _largest(is_met, min(self.busy_frac, most), most)
+        best = _largest(is_met, self.busy_frac)
         if best is None:
             return None
         self.busy_frac = best
         return Rung(n_replicas, best * scale, kept[best] or ())
 
     def _reached(self, n_replicas: int, demand_ratio: float) -> tuple[float, ...] | None:
-        """What the targets come to at a demand; None where one of them is missed."""
+        """What the targets come to at a demand; None where one of them is missed.
+
+        Every demand is of the same window with more users or fewer: a shorter window for a larger
+        demand would be a busier one, and no longer a multiple.
+        """
         self.on_simulation()
-        base = cut(self.load, MOST_REQUESTS / demand_ratio)
-        load = cut(multiplied_load(base, demand_ratio), MOST_REQUESTS)
+        load = multiplied_load(self.load, demand_ratio, NEVER_CUT)
         if not load.judged.any():
             return tuple(0.0 for _ in self.slo.targets)
         plan = FleetPlan(n_replicas)
-        # Plain: three seconds in all, where the compiled kernel, which gives the same, takes up to
-        # a minute to translate the first time.
-        outcome = simulate(load.requests, self.step_time, self.limits, plan, compiled=False)
+        compiled = self.bounds.compiled
+        outcome = simulate(load.requests, self.step_time, self.limits, plan, compiled=compiled)
         if not self.slo.is_met(outcome, load.judged):
             return None
         return self.slo.reached_s(outcome, load.judged)
 
 
-def _largest(is_met: Callable[[float], bool], guess: float, most: float = np.inf) -> float | None:
+def _largest(is_met: Callable[[float], bool], guess: float) -> float | None:
     """The largest value that is met, to a part of a stride; None where none is."""
     low = guess
     if is_met(low):
-        while low < min(MOST_BUSY_FRAC, most) and is_met(low * STRIDE_RATIO):
+        while low < MOST_BUSY_FRAC and is_met(low * STRIDE_RATIO):
             low *= STRIDE_RATIO
-        if low >= most:
-            return low
     else:
         least = LEAST_BUSY_FRAC * min(1.0, guess)
         low /= STRIDE_RATIO
@@ -159,3 +197,18 @@ def cut(load: PeakLoad, n_most_requests: float) -> PeakLoad:
     requests = picked(load.requests, kept, float(arrival_s[kept[0]]))
     judged = arrival_s[kept] >= start
     return PeakLoad(requests, judged, load.from_s + start - first, load.from_s + end - first, False)
+
+
+def bounds_of(load: PeakLoad) -> Bounds:
+    """The whole hour by the compiled kernel where there is one; a part of it by the plain one.
+
+    What is simulated hangs on whether numba is installed, never on whether its cache is warm.
+    """
+    if not numba_is_here():
+        return PLAIN
+    return COMPILED if int(load.judged.sum()) > FEW_REQUESTS else COMPILED.by_hand
+
+
+def window(load: PeakLoad, n_fewest: float, bounds: Bounds) -> PeakLoad:
+    """The part of a peak that is judged: so much that the first sizes can be searched on it."""
+    return cut(load, min(bounds.n_window_requests, bounds.n_most_requests * n_fewest / FIRST_SIZES))

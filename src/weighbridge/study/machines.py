@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from weighbridge.capacity.closed_loop import predict
 from weighbridge.capacity.deployment import Deployment
@@ -15,7 +16,8 @@ from weighbridge.catalog.facts import Catalog, price_band
 from weighbridge.catalog.rows import Gpu, Model, Precision
 from weighbridge.catalog.serving_fit import load_serving_fit
 from weighbridge.study.scenario import Scenario
-from weighbridge.study.size_speed import Load, loop_like
+from weighbridge.study.size_measured import read_points
+from weighbridge.study.size_speed import Load, Speed, loop_like, speed_of
 from weighbridge.units import InputError
 
 N_TENSOR_PARALLEL = (1, 2, 4, 8)
@@ -33,6 +35,8 @@ class Machine:
     n_unpriced : int
         Ways to get its GPUs (a hyperscaler's, bought) that have no price: an option that is left
         out cannot win.
+    measured : Speed, optional
+        Of an endpoint that was calibrated, or corrected by points near it: its own interval.
     """
 
     deployment: Deployment
@@ -40,8 +44,7 @@ class Machine:
     step_time: StepTime
     usd_per_gpu_hour: float | None
     n_unpriced: int
-    calibrated: StepTimeBand | None = None
-    calibrated_why: tuple[str, ...] = ()
+    measured: Speed | None = None
 
     @property
     def basis(self) -> Basis:
@@ -52,7 +55,7 @@ class Machine:
     def words(self) -> str:
         """As a person names it."""
         d = self.deployment
-        if self.calibrated is not None:
+        if self.basis == "calibrated":
             return f"{d.model.name} on {d.n_gpus} x {d.gpu.name}, {d.engine}, as calibrated"
         return f"{d.model.name} in {d.precision} on {d.n_gpus} x {d.gpu.name}, {d.engine}"
 
@@ -96,14 +99,21 @@ def _precision(gpu: Gpu, model: Model) -> Precision:
     return "fp8" if gpu.dense_fp8_tflops is not None else "bf16"
 
 
-def machines(scenario: Scenario, catalog: Catalog, model: Model) -> list[Machine]:
-    """Deployments whose memory holds the model.
+def machines(
+    scenario: Scenario, catalog: Catalog, model: Model, load: Load | None = None
+) -> list[Machine]:
+    """Deployments whose memory holds the model, corrected by a table of measured points.
+
+    Points are brought to bear under a load; without one they are not read.
 
     Raises
     ------
     InputError
         Where none does; the mend of the last one names what would.
     """
+    path = None if load is None or scenario.measured is None else Path(scenario.measured)
+    points = read_points(path, catalog, model.id)
+    fit = load_serving_fit()
     found: list[Machine] = []
     fault: InputError | None = None
     for deployment in deployments(scenario, catalog, model):
@@ -114,8 +124,9 @@ def machines(scenario: Scenario, catalog: Catalog, model: Model) -> list[Machine
             continue
         rent = rent_usd_per_gpu_hour(catalog, deployment.gpu.id)
         unpriced = n_unpriced(catalog, deployment.gpu.id)
-        times = step_time(deployment, limits, load_serving_fit())
-        found.append(Machine(deployment, limits, times, rent, unpriced))
+        speed = speed_of(deployment, limits, load, fit, points) if points and load else None
+        times = step_time(deployment, limits, fit) if speed is None else speed.band.mid
+        found.append(Machine(deployment, limits, times, rent, unpriced, speed))
     if not found and fault is not None:
         raise fault
     return found
@@ -135,8 +146,8 @@ def errors_of(machine: Machine, load: Load) -> Errors:
     Decoding and prompts are slowed together by the throughput's interval: what a fleet carries is
     a throughput, and intervals of latencies have their waits in them.
     """
-    if machine.calibrated is not None:
-        return Errors(machine.calibrated, machine.calibrated_why)
+    if machine.measured is not None:
+        return Errors(machine.measured.band, machine.measured.rests_on)
     times = machine.step_time
     loop = loop_like(load, times, machine.limits)
     fit = load_serving_fit()

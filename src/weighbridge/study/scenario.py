@@ -109,6 +109,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     throughput: Throughput | None = None
     slo: str | None = None
     endpoint_profile: str | None = None
+    measured: str | None = None
     options: tuple[str, ...] = ("api", "managed", "rented", "owned", "hybrid")
     committed: CommittedOffer | None = None
     horizon_months: int = 36

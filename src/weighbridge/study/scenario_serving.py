@@ -77,9 +77,12 @@ def _check_throughput(s: Scenario, where: str) -> None:
 
 def _check_one_basis(s: Scenario, where: str) -> None:
     """A rate has no latency in it, and a simulation nothing that corrects a rate."""
+    if s.measured is not None and s.endpoint_profile is not None:
+        problem = "is given beside endpoint_profile, which knows its own step times"
+        raise InputError(where, "measured", problem, "keep one of the two")
     if states_a_rate(s):
         rate = "throughput" if s.throughput is not None else f"assumptions.{RATE_INPUT}"
-        for field in ("slo", "endpoint_profile"):
+        for field in ("slo", "endpoint_profile", "measured"):
             if getattr(s, field) is not None:
                 raise InputError(
                     where,

@@ -19,7 +19,7 @@ from weighbridge.capacity.stretch import picked
 from weighbridge.capacity.traffic import Requests
 from weighbridge.economics.capacity_curve import CapacityCurve, TypeWork
 from weighbridge.economics.workload import Workload
-from weighbridge.study.ladder import SIZES, Ladder, Rung
+from weighbridge.study.ladder import SIZES, Bounds, Ladder, Rung, bounds_of, window
 from weighbridge.study.machines import Machine, errors_of
 from weighbridge.study.size_speed import Load
 from weighbridge.study.stretch_traffic import StretchTraffic
@@ -109,7 +109,17 @@ class Bench:
     def ladder_at(self, step_time: StepTime) -> Ladder:
         """The same at another step time."""
         limits, slo = self.machine.limits, self.question.slo
-        return Ladder(self.load, step_time, limits, slo, self.on_simulation)
+        return Ladder(self.window, step_time, limits, slo, self.on_simulation, self.bounds)
+
+    @property
+    def bounds(self) -> Bounds:
+        """How much of the peak is simulated, and how."""
+        return bounds_of(self.load)
+
+    @cached_property
+    def window(self) -> PeakLoad:
+        """What is judged: the same at every demand and at both ends of the step time's interval."""
+        return window(self.load, self.n_fewest, self.bounds)
 
     @cached_property
     def unmet(self) -> str:
@@ -211,11 +221,18 @@ def _error(bench: Bench, today: Rung, end: StepTime) -> tuple[float, str]:
 
 
 def _told(bench: Bench, rungs: Sequence[Rung]) -> str:
-    load = bench.load
+    """What was judged: all of the peak, or which part of it, and from which demand on nothing."""
+    load, part = bench.load, bench.window
     sizes = ", ".join(str(r.n_replicas) for r in rungs)
+    n_peak, n_part = int(load.judged.sum()), int(part.judged.sum())
+    judged = f"the {n_peak:,} requests of their busiest {duration_text(load.window_s)}"
+    if n_part < n_peak:
+        judged = f"{n_part:,} of {judged}, its busiest {duration_text(part.window_s)}"
+    last = rungs[-1]
     return (
-        f"{bench.question.traffic.words}; fleets of {sizes} simulated on multiples of their "
-        f"busiest {duration_text(load.window_s)} ({int(load.judged.sum()):,} requests)"
+        f"{bench.question.traffic.words}; fleets of {sizes} simulated on multiples of {judged}; "
+        f"beyond {last.demand_ratio:.3g} times today's demand, which {last.n_replicas} carry, they "
+        "grow in proportion"
     )
 
 
