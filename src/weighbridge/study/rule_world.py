@@ -292,7 +292,7 @@ def _bare(values: Scalars, facts: Facts) -> Problem:
     """Only what the rule states costs anything, or takes any time."""
     found = {name: 1.0 if name.endswith("_ratio") else 0.0 for name in load_assumptions()}
     found["n_min_replicas"] = 0.0 if RATES & set(values) else 1.0
-    found |= NEUTRAL | _stated(values)
+    found |= {**NEUTRAL, **_stated(values)}
     hours = found["hours_per_month"] * found["n_gpus_per_replica"]
     if "replica_usd_per_month" in values:
         found["gpu_usd_per_gpu_hour"] = float(values["replica_usd_per_month"]) / hours
@@ -336,5 +336,9 @@ def _full(values: Scalars, facts: Facts) -> Problem:
 
 
 def _options() -> tuple[Option, ...]:
-    moving = ("managed", "rented", "owned")
-    return (Option("api", "api", ()), *(Option(name, name, MOVED) for name in moving))
+    return (
+        Option("api", "api", ()),
+        Option("managed", "managed", MOVED),
+        Option("rented", "rented", MOVED),
+        Option("owned", "owned", MOVED),
+    )
