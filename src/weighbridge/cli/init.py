@@ -56,7 +56,7 @@ def init(path: Path, full: bool) -> None:
 def scenario_text(full: bool) -> str:
     """The scenario file that `init` writes."""
     from weighbridge.catalog.assumptions import load_assumptions
-    from weighbridge.study.hardware import DEFAULT_CANDIDATE
+    from weighbridge.study.capacity_model import DEFAULT_CANDIDATE
 
     text = SHORT.format(candidate=DEFAULT_CANDIDATE)
     if not full:
