@@ -367,3 +367,26 @@ def test_every_spelling_of_the_measured_points_comes_to_a_row_or_is_told_apart(c
         except InputError:
             refused.add(gpu)
     assert all(gpu == "unknown 8-GPU node" or "), " in gpu for gpu in refused), refused
+
+
+@pytest.mark.parametrize(
+    ("name", "gpu"),
+    [
+        ("RTXPRO6000", "rtx-pro-6000"),
+        ("RTX PRO6000", "rtx-pro-6000"),
+        ("RTXPRO6000 Blackwell Server Edition", "rtx-pro-6000"),
+        ("RTX6000Ada", "rtx-6000-ada"),
+        ("RTX4090", "rtx-4090"),
+        ("RTX5090", "rtx-5090"),
+        ("H100SXM", "h100-sxm"),
+        ("H100NVL", "h100-nvl"),
+        ("A100SXM80GB", "a100-80gb-sxm"),
+    ],
+)
+def test_names_written_without_spaces_are_the_same_gpus(name: str, gpu: str) -> None:
+    assert canonical_gpu(name, CATALOG) == gpu
+
+
+@pytest.mark.parametrize("gpu", sorted(CATALOG.gpus))
+def test_an_id_is_known_with_its_hyphens_left_out(gpu: str) -> None:
+    assert canonical_gpu(gpu.replace("-", "").upper(), CATALOG) == gpu

@@ -188,8 +188,11 @@ def _one_gpu(name: str, catalog: Catalog) -> str | None:
     for pattern, gpu_id in _aliases().gpu_names:
         if pattern.fullmatch(text) and gpu_id in catalog.gpus:
             return gpu_id
-    names = {_hyphened(row.name): row.id for row in catalog.gpus.values()}
-    return names.get(_hyphened(name))
+    # Ids and names with no hyphen or space left, as in RTXPRO6000.
+    names = {
+        _key(spelling): row.id for row in catalog.gpus.values() for spelling in (row.name, row.id)
+    }
+    return names.get(_key(name)) or names.get(_key(text))
 
 
 def _bare_gpu(name: str) -> str:
