@@ -158,6 +158,15 @@ def test_aggregate_points_give_latency_over_concurrency(tmp_path: Path) -> None:
         (("nowhere.json",), "nowhere.json"),
         (("--ledger", "."), "--target: : is missing"),
         (("--plot", "errors.pdf"), "is of no known kind"),
+        (("--target", "nobody"), "--target: : means nothing without --ledger"),
+        (("--url", "http://localhost:1"), "--url: : means nothing without --drive"),
+        (("--tokenizer", "zz"), "--tokenizer: : means nothing without --drive"),
+        (("--results", "."), "--results: : means nothing without --drive"),
+        (("--requests", 9), "--requests: : means nothing without --drive"),
+        (("--api-key-variable", "K"), "--api-key-variable: : means nothing without --drive"),
+        (("--concurrency", "1,8"), "--concurrency: : means nothing without --drive"),
+        (("--concurrency", "abc"), "--concurrency: abc: cannot be read"),
+        (("--drive", "vllm", "--concurrency", "4,0"), "--concurrency: 4,0: cannot be read"),
         (
             ("--drive", "aiperf", "--url", "http://localhost:1"),
             "--model: : is missing with --drive",
@@ -172,6 +181,89 @@ def test_bad_input_is_told_and_nothing_is_written(
     assert result.exit_code == 2
     assert told.replace(": : ", ": ") in result.output
     assert not out.exists()
+
+
+@pytest.fixture
+def recorded(log: Path) -> Path:
+    """The same log with what its engine was."""
+    meta = {
+        "model": "meta-llama/Llama-3.1-8B-Instruct",
+        "vllm_version": "0.19.0",
+        "engine_kwargs": {
+            "tensor_parallel_size": 1,
+            "data_parallel_size": 1,
+            "enable_expert_parallel": False,
+            "max_num_seqs": 64,
+            "max_num_batched_tokens": 2048,
+        },
+        "kv_cache": {"num_kv_tokens": 65536, "block_size": 16, "enable_prefix_caching": False},
+        "hardware": {"device_name": "NVIDIA GeForce RTX 4090"},
+        "num_requests": 80,
+    }
+    (log / "meta.json").write_text(json.dumps(meta))
+    return log
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "records"),
+    [
+        ("--gpu", "h100-sxm", "NVIDIA GeForce RTX 4090"),
+        ("--gpu", "a-gpu-of-mine", "NVIDIA GeForce RTX 4090"),
+        ("--model", "qwen3-32b", "meta-llama/Llama-3.1-8B-Instruct"),
+        ("--tensor-parallel", "2", "1"),
+        ("--data-parallel", "4", "1"),
+        ("--expert-parallel", None, "False"),
+        ("--engine", "sglang", "vllm 0.19.0"),
+        ("--engine", "vllm 0.18.0", "vllm 0.19.0"),
+    ],
+)
+def test_what_is_told_against_the_files_record_is_refused(
+    recorded: Path, tmp_path: Path, option: str, value: str | None, records: str
+) -> None:
+    out = tmp_path / "profile.json"
+    result = run(recorded, *filter(None, (option, value)), "-o", out)
+    assert result.exit_code == 2
+    assert result.output.startswith(f"error: {option}: {value or True}: is not what was measured: ")
+    assert f"records {records}\n" in result.output
+    assert f"leave {option} out" in result.output
+    assert not out.exists()
+
+
+def test_a_number_format_against_the_recorded_models_name_is_refused(
+    recorded: Path, tmp_path: Path
+) -> None:
+    meta = json.loads((recorded / "meta.json").read_text())
+    (recorded / "meta.json").write_text(
+        json.dumps(meta | {"model": "nvidia/Llama-3.1-8B-Instruct-FP8"})
+    )
+    result = run(recorded, "--precision", "fp4", "-o", tmp_path / "p.json")
+    assert result.exit_code == 2
+    assert "--precision: fp4: is not what was measured" in result.output
+    result = run(recorded, "-o", tmp_path / "p.json")
+    assert result.exit_code == 0, result.output
+    assert "llama-3.1-8b on rtx-4090, fp8" in " ".join(result.output.split())
+
+
+def test_another_spelling_of_what_the_files_record_is_no_contradiction(
+    recorded: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "p.json"
+    told = ("--model", "llama-3.1-8b", "--gpu", "RTX4090", "--engine", "vllm", "--kv-tokens", 65520)
+    result = run(recorded, *told, "-o", out)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "kv_tokens is told as 65520, against 65536 in the files" in said
+
+
+def test_a_name_of_ones_own_in_the_files_may_be_said_to_be_a_model(
+    recorded: Path, tmp_path: Path
+) -> None:
+    meta = json.loads((recorded / "meta.json").read_text())
+    (recorded / "meta.json").write_text(json.dumps(meta | {"model": "our-assistant"}))
+    result = run(recorded, "--model", "llama-3.1-8b", "-o", tmp_path / "p.json")
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "the files call the model 'our-assistant', taken to be llama-3.1-8b" in said
 
 
 def test_points_of_two_systems_are_refused_by_name(tmp_path: Path) -> None:

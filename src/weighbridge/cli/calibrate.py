@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from weighbridge.usage.observed import EngineSettings
 
 PLOTS = (".html", ".svg", ".png")
+_OF_DRIVE = (
+    "url",
+    "tokenizer",
+    "concurrency",
+    "input_tokens",
+    "output_tokens",
+    "n_requests",
+    "results",
+    "api_key_variable",
+)
 _ONE = click.IntRange(min=1)
 _FILE = click.Path(path_type=Path)
 
@@ -28,7 +38,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--model", help="Model served. Default: what the files say.")
 @click.option("--gpu", help="GPU it runs on. Default: what the files say.")
 @click.option("--engine", help="Engine and version, as `vllm 0.19.0`.")
-@click.option("--precision", default="bf16", show_default=True, help="Format of the weights.")
+@click.option("--precision", help="Format of the weights. Default: as the model is named, or bf16.")
 @click.option("--tensor-parallel", type=_ONE, help="GPUs that each layer is split over.")
 @click.option("--data-parallel", type=_ONE, help="Ranks with a scheduler each, in lockstep.")
 @click.option("--expert-parallel/--no-expert-parallel", default=None, help="Experts over all GPUs.")
@@ -57,7 +67,8 @@ _FILE = click.Path(path_type=Path)
 @click.option("--requests", "n_requests", type=_ONE, default=100, show_default=True)
 @click.option("--results", type=_FILE, help="With --drive: folder for the tool's files.")
 @click.option("--api-key-variable", help="With --drive: environment variable with the key.")
-def calibrate(paths: tuple[Path, ...], **given: Any) -> None:
+@click.pass_context
+def calibrate(context: click.Context, /, paths: tuple[Path, ...], **given: Any) -> None:
     """Profile an endpoint from measured runs.
 
     PATH: results of aiperf, guidellm or `vllm bench serve`, a folder with requests.jsonl; or, for
@@ -79,6 +90,7 @@ def calibrate(paths: tuple[Path, ...], **given: Any) -> None:
         raise InputError(
             "--plot", str(plot), "is of no known kind", f"end it in {', '.join(PLOTS)}"
         )
+    _check_options(context, given)
     check_writable(given["out"], plot)
     if given["drive"] is not None:
         paths = (*paths, *_driven(given))
@@ -97,6 +109,33 @@ def calibrate(paths: tuple[Path, ...], **given: Any) -> None:
 
         replace_file(plot, calibration_picture(profile, plot.suffix))
         click.echo(f"written: {plot}")
+
+
+def _check_options(context: click.Context, given: dict[str, Any]) -> None:
+    """No option is read and left unused, and none is found bad only after a long run."""
+    command_line = click.core.ParameterSource.COMMANDLINE
+
+    def is_told(name: str) -> bool:
+        return context.get_parameter_source(name) is command_line
+
+    _concurrencies(given["concurrency"])
+    for needed, names in (("drive", _OF_DRIVE), ("ledger", ("target",))):
+        for name in names:
+            if given[needed] is None and is_told(name):
+                option = "--" + name.removeprefix("n_").replace("_", "-")
+                raise InputError(
+                    option, "", f"means nothing without --{needed}", f"add --{needed}, or drop it"
+                )
+
+
+def _concurrencies(text: str) -> tuple[int, ...]:
+    try:
+        found = tuple(int(one) for one in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 1:
+        raise InputError("--concurrency", text, "cannot be read", "write it as 1,8,32")
+    return found
 
 
 def _calibrated(prepared: Any, seed: int) -> EndpointProfile:
@@ -156,18 +195,12 @@ def _driven(given: dict[str, Any]) -> list[Path]:
     for option, value in needed.items():
         if value is None:
             raise InputError(option, "", "is missing with --drive", f"give {option}")
-    try:
-        concurrencies = tuple(int(one) for one in given["concurrency"].split(","))
-    except ValueError:
-        raise InputError(
-            "--concurrency", given["concurrency"], "cannot be read", "write it as 1,8,32"
-        ) from None
     plan = BenchmarkPlan(
         tool=given["drive"],
         url=given["url"],
         model=given["model"],
         tokenizer=given["tokenizer"] or given["model"],
-        concurrencies=concurrencies,
+        concurrencies=_concurrencies(given["concurrency"]),
         input_tokens=given["input_tokens"],
         output_tokens=given["output_tokens"],
         n_requests=given["n_requests"],

@@ -26,6 +26,7 @@ from weighbridge.capacity.step_time import EngineLimits, StepTime
 from weighbridge.catalog.canonical import canonical_gpu, canonical_model, canonical_precision
 from weighbridge.catalog.facts import load_catalog
 from weighbridge.catalog.serving_fit import load_serving_fit
+from weighbridge.study.calibrate_told import check_told, precision_in_names
 from weighbridge.units import CatalogError, InputError
 from weighbridge.usage.bench.detect import name_format, read_loads, read_runs
 from weighbridge.usage.bench.gateway_ledger import observe_ledger
@@ -40,10 +41,13 @@ _ASYNC_SINCE = (0, 14)  # release from which vLLM schedules asynchronously by de
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a person says of the endpoint; it goes before what files say."""
+    """What a person says of the endpoint, beside what files say and not against it.
+
+    `precision` where not told is what the model's name in the files ends in, else bf16.
+    """
 
     settings: EngineSettings
-    precision: str = "bf16"
+    precision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +91,23 @@ def are_aggregates(paths: Sequence[Path]) -> bool:
 def calibrate_points(paths: Sequence[Path], told: Told, made_on: date) -> EndpointProfile:
     """The profile of an endpoint of which only aggregate figures are known."""
     points = [point for path in paths for point in _points(path, told.settings)]
-    notes = ["made of aggregate figures: latency over concurrency, and no step time"]
+    notes = [
+        *_checked_loads(paths, told),
+        "made of aggregate figures: latency over concurrency, and no step time",
+    ]
     n_block = told.settings.n_block_tokens or 16
     limits = EngineLimits(kv_tokens=told.settings.kv_tokens or n_block, n_block_tokens=n_block)
     return calibrate_aggregates(
         points, limits, made_on=made_on, settings=told.settings, notes=notes
     )
+
+
+def _checked_loads(paths: Sequence[Path], told: Told) -> list[str]:
+    """What of the files' records differs from what was told; rows of tables are chosen by it."""
+    loads = [load for p in paths if name_format(p) == "vllm metrics" for load in read_loads(p)]
+    notes: list[str] = []
+    check_told(loads, told.settings, told.precision, notes)
+    return notes
 
 
 def _points(path: Path, told: EngineSettings) -> list[ServingPoint]:
@@ -152,9 +167,10 @@ def _point_of_load(load: ObservedLoad) -> ServingPoint:
 
 def prepare(runs: Sequence[ObservedRun], told: Told) -> Prepared:
     """Settings, limits and a place to start from, with what had to be assumed."""
-    settings = _settings(runs, told.settings)
     notes: list[str] = []
-    deployment = _deployment(settings, told, notes)
+    check_told(runs, told.settings, told.precision, notes)
+    settings = _settings(runs, told.settings)
+    deployment = _deployment(settings, told, _precision(runs, told), notes)
     limits = _limits(settings, runs, deployment, notes)
     start = None
     if deployment is not None:
@@ -223,7 +239,13 @@ def _settings(runs: Sequence[ObservedRun], told: EngineSettings) -> EngineSettin
     return EngineSettings(**found)
 
 
-def _deployment(settings: EngineSettings, told: Told, notes: list[str]) -> Deployment | None:
+def _precision(runs: Sequence[ObservedRun], told: Told) -> str:
+    return told.precision or precision_in_names(runs) or "bf16"
+
+
+def _deployment(
+    settings: EngineSettings, told: Told, precision: str, notes: list[str]
+) -> Deployment | None:
     """The catalog's idea of the endpoint; None where it does not know what the files name."""
     if settings.model is None or settings.gpu is None:
         notes.append("no start from a prediction: model and GPU are not both known")
@@ -241,7 +263,7 @@ def _deployment(settings: EngineSettings, told: Told, notes: list[str]) -> Deplo
         model=model,
         gpu=gpu,
         n_tensor_parallel=settings.n_tensor_parallel or 1,
-        precision=canonical_precision(told.precision),
+        precision=canonical_precision(precision),
         n_data_parallel=settings.n_data_parallel or 1,
         expert_parallel=bool(settings.expert_parallel),
     )
