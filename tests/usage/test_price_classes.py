@@ -69,14 +69,14 @@ def test_classes_priced_at_their_own_instant_cost_what_their_requests_did(mixed)
 def test_a_class_priced_at_another_day_costs_what_its_requests_would(tmp_path):
     made = made_requests(n_days=1, models=(("deepseek", "deepseek-v4-flash"),))
     ledger = open_ledger(write_ledger(tmp_path / "usage", made))
-    noon = dt.datetime(2026, 8, 20, 12, tzinfo=dt.UTC)  # this model's price changed twice in 2026
+    on = dt.date(2026, 8, 20)  # its price changed twice in 2026, and differs by hour of the day
     again = sum(
-        request_cost_usd(BOOK.find(provider, model), noon, tokens)
-        for _, provider, model, tokens, _ in made
+        request_cost_usd(BOOK.find(provider, model), dt.datetime.combine(on, at.timetz()), tokens)
+        for at, provider, model, tokens, _ in made
     )
     assert again != sum(row[4] for row in made)
     classes = price_classes(ledger, BOOK)
-    assert sum(class_cost_usd(one, rates_of(one, BOOK, noon.date())) for one in classes) == again
+    assert sum(class_cost_usd(one, rates_of(one, BOOK, on)) for one in classes) == again
 
 
 def test_a_ledger_priced_otherwise_is_shared_out_and_still_adds_up(mixed):
