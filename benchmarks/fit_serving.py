@@ -23,12 +23,13 @@ from serving_aggregates import is_aggregate, predicted
 
 from weighbridge.capacity.configuration import Configured, configured, distinct
 from weighbridge.capacity.earned import group_weights, weighted_quantile
-from weighbridge.capacity.efficiency import kind_of
+from weighbridge.capacity.efficiency import generation_of, kind_of
 from weighbridge.capacity.fitting import Fitter, cases_of
 from weighbridge.capacity.held_out import HeldOut, Validation, bounds_of, spreads_of
 from weighbridge.capacity.intervals import UNIT_SD_RATIO
 from weighbridge.capacity.nearby import COVARIANCES, correction
 from weighbridge.capacity.observed import ServingPoint
+from weighbridge.catalog.canonical import canonical_engine
 from weighbridge.catalog.facts import load_catalog
 from weighbridge.catalog.serving_fit import Effect, ServingFit, Spread
 from weighbridge.usage.bench.points import read_serving_points
@@ -68,6 +69,8 @@ def main() -> None:
             name: tables(held_out, inside, [key(one) for one in measured])
             for name, key in SPLITS.items()
         },
+        "whole": whole_properties(validation, measured),
+        "otherwise": chosen_otherwise(points),
         "calibrated": calibrated,
         "spreads": {name: [s.low_ratio, s.high_ratio] for name, s in fit.spreads.items()},
         "difficulties": dict(fit.difficulties),
@@ -89,12 +92,43 @@ SPLITS: dict[str, Callable[[Configured], str]] = {
 }
 
 
+WHOLES: dict[str, Callable[[Configured], str]] = {
+    **{name: SPLITS[name] for name in ("gpu", "family", "engine")},
+    "generation": lambda one: generation_of(one.deployment.gpu),
+}
+
+
+def chosen_otherwise(points: Sequence[ServingPoint]) -> dict:
+    """Errors of groups left out where what was chosen about rows is chosen otherwise."""
+    untold = [p for p in points if not p.precision and canonical_engine(p.engine) == TENSORRT]
+    ids = {id(p) for p in untold}
+    wide = [replace(p, precision="bf16") if id(p) in ids else p for p in points]
+    lots = {
+        "untold_experts": usable(points, take_untold=True)[0],
+        "untold_formats_wide": usable(wide)[0],
+    }
+    found = {}
+    for name, measured in lots.items():
+        held = Validation(measured, Fitter(cases_of(measured))).held_out()
+        weights = group_weights(held.groups.tolist())
+        found[name] = {"n": len(measured)} | {
+            metric: round(
+                weighted_quantile(np.abs(np.expm1(-held.log_ratios[metric])), weights, 0.5), 4
+            )
+            for metric in ("tpot", "ttft")
+        }
+    return found
+
+
+TENSORRT = "tensorrt-llm"
+
+
 def usable(
-    points: Iterable[ServingPoint],
+    points: Iterable[ServingPoint], take_untold: bool = False
 ) -> tuple[tuple[Configured, ...], Counter[str], int]:
     """Measurements with a configuration, reasons of the others, and repeats taken once."""
     catalog = load_catalog()
-    found = [configured(point, catalog) for point in points]
+    found = [configured(point, catalog, take_untold=take_untold) for point in points]
     kept = [one for one in found if not isinstance(one, str)]
     measured = distinct(kept)
     reasons = Counter(one for one in found if isinstance(one, str))
@@ -115,7 +149,8 @@ def nested_cover(
     }
     for name in sorted(set(held_out.groups.tolist())):
         is_held = held_out.groups == name
-        earned = spreads_of(validation.held_out(without=(name,)))
+        others = validation.held_out(without=(name,))
+        earned = spreads_of(others, validation.levels_held_out(without=(name,)))
         conditions = [held_out.conditions[i] for i in np.flatnonzero(is_held)]
         for metric, errors in held_out.log_ratios.items():
             low, high = bounds_of(metric, conditions, earned)
@@ -154,6 +189,23 @@ def tables(held_out: HeldOut, inside: dict, keys: Sequence[str]) -> dict:
     }
 
 
+def whole_properties(validation: Validation, measured: Sequence[Configured]) -> dict:
+    """Errors where all groups that share a property are left out at once."""
+    found = {}
+    for name, of in WHOLES.items():
+        column = np.array([of(one) for one in measured])
+        held = validation.left_out([column == value for value in sorted(set(column.tolist()))])
+        weights = group_weights(held.groups.tolist())
+        found[name] = {"n": len(held.groups), "n_left_out": len(set(column.tolist()))}
+        for metric in ("tpot", "ttft"):
+            relative = np.abs(np.expm1(-held.log_ratios[metric]))
+            found[name][metric] = {
+                "median_error": round(weighted_quantile(relative, weights, 0.5), 4),
+                "p90_error": round(weighted_quantile(relative, weights, 0.9), 4),
+            }
+    return found
+
+
 def print_table(held_out: HeldOut, inside: dict) -> None:
     """Leave-one-group-out errors on the terminal."""
     columns = f"{'median':>7}{'ratio':>7}{'in':>6}{'width':>7}"
@@ -177,7 +229,7 @@ def left_out_concurrencies(
 
     A series is what one source measured of one configuration and length mix with one engine
     version, its group left out of the fit. Series whose repeats differ by more than a tenth mix
-    settings that no column tells, and are left out.
+    settings that no column tells, and are left out of the first figures, in the second.
     """
     series: dict[tuple, list[int]] = defaultdict(list)
     for i, one in enumerate(measured):
@@ -185,22 +237,16 @@ def left_out_concurrencies(
         size = (to.n_tensor_parallel, to.n_data_parallel, to.expert_parallel, to.precision)
         lengths = (load.input_tokens, load.output_tokens)
         series[one.group, *size, one.point.engine, one.point.gpu, *lengths].append(i)
-    kept = [
-        v for v in series.values() if len(concurrencies(measured, v)) >= 5 and agrees(measured, v)
-    ]
-    result: dict = {"n_series": len(kept)}
+    long = [v for v in series.values() if len(concurrencies(measured, v)) >= 5]
+    kept = [v for v in long if agrees(measured, v)]
+    result: dict = {"n_series": len(kept), "n_contradictory": len(long) - len(kept)}
     spreads = {}
     for metric in ("tpot", "ttft"):
         errors, sds, groups = series_errors(measured, fitter, kept, metric)
-        relative = np.abs(np.expm1(-errors))
+        result[metric] = of_series(errors, groups)
+        everything = series_errors(measured, fitter, long, metric)
+        result[f"{metric}_with_contradictory"] = of_series(everything[0], everything[2])
         weights = group_weights(groups)
-        result[metric] = {
-            "n": len(errors),
-            "median_error": round(float(np.median(relative)), 4),
-            "p90_error": round(float(np.quantile(relative, 0.9)), 4),
-            "median_error_groups_alike": round(weighted_quantile(relative, weights, 0.5), 4),
-            "p90_error_groups_alike": round(weighted_quantile(relative, weights, 0.9), 4),
-        }
         low, high = (
             weighted_quantile(errors / sds, weights, p) * UNIT_SD_RATIO for p in (0.05, 0.95)
         )
@@ -209,6 +255,19 @@ def left_out_concurrencies(
         )
     spreads["throughput:measured"] = spreads["tpot:measured"]
     return result, spreads
+
+
+def of_series(errors: np.ndarray, groups: list[str]) -> dict:
+    """Errors with rows, and with groups, weighing the same."""
+    relative = np.abs(np.expm1(-errors))
+    weights = group_weights(groups)
+    return {
+        "n": len(errors),
+        "median_error": round(float(np.median(relative)), 4),
+        "p90_error": round(float(np.quantile(relative, 0.9)), 4),
+        "median_error_groups_alike": round(weighted_quantile(relative, weights, 0.5), 4),
+        "p90_error_groups_alike": round(weighted_quantile(relative, weights, 0.9), 4),
+    }
 
 
 def series_errors(
@@ -294,7 +353,7 @@ def shipped(
     """The fit on everything, with the spreads that held-out errors earned."""
     everything = np.ones(len(fitter.cases), bool)
     parameters = fitter.fit(everything)
-    difficulties, spreads = spreads_of(held_out)
+    difficulties, spreads = spreads_of(held_out, validation.levels_held_out())
     return replace(
         validation.seen_by(everything),
         coefficients=fitter.coefficients(parameters),

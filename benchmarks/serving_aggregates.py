@@ -39,7 +39,8 @@ from weighbridge.usage.bench.points import read_serving_points
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "serving_aggregates.json"
-# Bounds on the 99th percentile of MLPerf inference v5.1's LLM scenarios.
+# Bounds on the 99th percentile of MLPerf inference v5.1's LLM scenarios: `ttft_latency` and
+# `tpot_latency` in github.com/mlcommons/inference, loadgen/mlperf.conf at 001712e9.
 TARGETS = {
     ("llama-2-70b", "Server"): Targets(2.0, 0.2),
     ("llama-2-70b", "Interactive"): Targets(0.45, 0.04),

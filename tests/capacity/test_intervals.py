@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from weighbridge.capacity.deployment import Deployment
 from weighbridge.capacity.earned import (
+    added_difficulties,
     earned_spread,
     group_weights,
     learned_difficulties,
@@ -56,7 +57,7 @@ def of(model="minimax-m2.5", gpu="h200-sxm", precision="fp8", engine="vllm"):
     ("deployment", "names"),
     [
         (of(model="gemma-3-27b"), {"new_architecture"}),
-        (of(gpu="mi355x"), {"new_generation", "new_format"}),
+        (of(gpu="mi355x"), {"new_vendor", "new_generation", "new_format"}),
         (of(engine="lmdeploy"), {"new_engine"}),
         (of(precision="int8"), {"new_format"}),
     ],
@@ -68,7 +69,7 @@ def test_what_was_never_seen_is_said(deployment, names):
 
 
 @pytest.mark.parametrize("metric", ["ttft", "tpot", "throughput"])
-def test_an_unseen_generation_of_gpu_is_less_certain(metric):
+def test_a_gpu_of_an_unseen_vendor_is_less_certain(metric):
     amd = Deployment(CATALOG.model("minimax-m2.5"), CATALOG.gpu("mi300x"), 4, "fp8")
     assert width(metric, conditions(amd)) > 1.2 * width(metric, conditions())
 
@@ -138,6 +139,19 @@ def test_a_condition_under_which_errors_are_wider_is_learned():
     assert found["tpot:sglang"] == pytest.approx(np.log(3.0), abs=0.35)
     assert difficulty("tpot", met[0], found) > 2.0
     assert difficulty("tpot", met[19], found) == 1.0
+
+
+def test_what_an_unseen_level_adds_is_learned_from_the_same_cases_without_it():
+    rng = np.random.default_rng(5)
+    groups = [f"group {i % 20}" for i in range(2000)]
+    without = rng.normal(0.0, 0.2, 2000)
+    met = [{"new_engine": float(i % 4 == 0), "new_format": float(i % 4 == 1)} for i in range(2000)]
+    factors = np.array(
+        [2.0 if one["new_engine"] else 0.5 if one["new_format"] else 1.0 for one in met]
+    )
+    found = added_difficulties("tpot", (without * factors, without), met, groups)
+    assert found["tpot:new_engine"] == pytest.approx(np.log(2.0), abs=0.2)
+    assert found["tpot:new_format"] == 0.0  # nothing unseen makes a prediction more certain
 
 
 def test_only_conditions_that_errors_met_are_learned():

@@ -44,7 +44,9 @@ class Configured:
         return f"{self.deployment.model.id} on {self.deployment.gpu.id}"
 
 
-def configured(point: ServingPoint, catalog: Catalog) -> Configured | str:
+def configured(
+    point: ServingPoint, catalog: Catalog, *, take_untold: bool = False
+) -> Configured | str:
     """Deployment and load of a measurement; where it has none, the reason in words.
 
     What a row does not say is taken from what its engine does by default: the cache in 8 bits
@@ -56,6 +58,8 @@ def configured(point: ServingPoint, catalog: Catalog) -> Configured | str:
     point : ServingPoint
     catalog : Catalog
         Resolves the names.
+    take_untold : bool
+        Take mixtures of experts of which nothing tells whether experts are spread as not spread.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def configured(point: ServingPoint, catalog: Catalog) -> Configured | str:
         precision = _precision(point, model, engine)
     except InputError as error:
         return f"{error.field} is not known"
-    if model.n_experts and "_epnone" in point.source:
+    if model.n_experts and "_epnone" in point.source and not take_untold:
         return "whether experts, and attention with them, are spread is not told"
     n_tp, n_dp, expert_parallel = _parallelism(point, point.n_gpus)
     deployment = Deployment(
@@ -165,8 +169,9 @@ def _unusable(point: ServingPoint) -> str:
 def _precision(point: ServingPoint, model: Model, engine: str) -> Precision:
     if point.precision:
         return canonical_precision(point.precision)
-    # Rows of TensorRT-LLM without a format, of Llama 3.1 8B on H100: a fit without them is 14 % off
-    # with 8-bit weights, with errors of both signs, and 37 % too slow with 16-bit ones.
+    # Rows of TensorRT-LLM without a format, of Llama 3.1 8B on H100: nothing tells it, so that the
+    # rows themselves had to: a fit without them is 12 % off with 8-bit weights and 41 % with 16-bit
+    # ones. `docs/accuracy.md` tells what that adds to the figures.
     if engine == "tensorrt-llm":
         return "fp8"
     return model.native_precision or "bf16"

@@ -80,6 +80,38 @@ def learned_difficulties(
     return {f"{metric}:{name}": round(float(d), 3) for name, d in zip(names, found, strict=True)}
 
 
+def added_difficulties(
+    metric: str,
+    log_ratios: tuple[Floats, Floats],
+    conditions: Sequence[Mapping[str, float]],
+    groups: Sequence[str],
+) -> dict[str, float]:
+    """How much wider errors become where conditions come in addition, as natural logarithms.
+
+    Ridge regression, without a constant, of the difference of `log|error|` between two predictions
+    of the same case on what the first meets in addition; never below 0.
+
+    Parameters
+    ----------
+    metric : {"ttft", "tpot", "throughput"}
+    log_ratios : (float array, float array)
+        Natural logarithms of measured over predicted, with the conditions and without.
+    conditions : sequence of mapping
+        What each case meets in addition.
+    groups : sequence of str
+    """
+    names = list(conditions[0])
+    x = np.array([[one[name] for name in names] for one in conditions])
+    weights = group_weights(groups) * len(set(groups))
+    with_it, without = (np.log(np.maximum(np.abs(e), _LEAST_RATIO)) for e in log_ratios)
+    curvature = (x.T * weights) @ x + _GROUPS_AGAINST * np.eye(len(names))
+    found = np.linalg.solve(curvature, (x.T * weights) @ (with_it - without))
+    return {
+        f"{metric}:{name}": max(round(float(d), 3), 0.0)
+        for name, d in zip(names, found, strict=True)
+    }
+
+
 def earned_spread(
     metric: str,
     log_ratios: Floats,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,12 +125,12 @@ PRIORS = Priors(
         EffectPrior(_OVERHEADS, "setup", 0.2),
         EffectPrior(("memory_frac",), "setup", 0.2),
         EffectPrior(_PRODUCTS, "setup", 0.3),
-        EffectPrior(_STARTS, "setup", 0.8),
     ),
 )
 
-# Residuals beyond these (natural logarithms) count by their size, no longer by their square.
-TTFT_KNEE, TPOT_KNEE = 0.25, 0.12
+# Residuals beyond these (natural logarithms) count by their logarithm, no longer by their square:
+# cold starts and caps of the batch that no column tells are off by factors of ten and more.
+TTFT_KNEE, TPOT_KNEE = 0.4, 0.12
 # A TTFT says less than a TPOT: load generators and warm-up are in it.
 TTFT_WEIGHT = 0.7
 # Groups weigh by the root of their size or so: neither the largest nor the smallest rules.
@@ -236,12 +236,18 @@ class Fitter:
 
     def predicted(self, parameters: Floats) -> tuple[Floats, Floats]:
         """Logarithms of time to first token and per output token of all cases [s]."""
-        state = steady_state(self.cases.shape, self.efficiency(parameters), self.cases.loop)
-        return np.log(state.ttft_s), np.log(state.tpot_s)
+        return self._under(self.efficiency(parameters))
 
     def residuals(self, parameters: Floats) -> tuple[Floats, Floats]:
         """Measured less predicted logarithms; 0 where nothing was measured."""
-        ttft, tpot = self.predicted(parameters)
+        return self._less(self.predicted(parameters))
+
+    def _under(self, efficiency: Efficiency) -> tuple[Floats, Floats]:
+        state = steady_state(self.cases.shape, efficiency, self.cases.loop)
+        return np.log(state.ttft_s), np.log(state.tpot_s)
+
+    def _less(self, values: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        ttft, tpot = values
         return np.nan_to_num(self.cases.log_ttft - ttft), np.nan_to_num(self.cases.log_tpot - tpot)
 
     def fit(self, train: _Bools, start: Floats | None = None, n_most_steps: int = 12) -> Floats:
@@ -297,8 +303,8 @@ class Fitter:
 
     def _cost(self, weights: Floats, residuals: tuple[Floats, Floats], at: Floats) -> float:
         ttft, tpot = residuals
-        loss = TTFT_WEIGHT * 2.0 * (np.sqrt(1.0 + (ttft / TTFT_KNEE) ** 2) - 1.0)
-        loss += 2.0 * (np.sqrt(1.0 + (tpot / TPOT_KNEE) ** 2) - 1.0)
+        loss = TTFT_WEIGHT * np.log1p((ttft / TTFT_KNEE) ** 2)
+        loss += np.log1p((tpot / TPOT_KNEE) ** 2)
         cost = float((weights * loss).sum() + ((at / self._sds) ** 2).sum())
         return cost if np.isfinite(cost) else np.inf
 
@@ -310,7 +316,7 @@ class Fitter:
         curvature, slope = np.diag(1.0 / self._sds**2), -at / self._sds**2
         knees = ((TTFT_KNEE, TTFT_WEIGHT), (TPOT_KNEE, 1.0))
         for residual, jacobian, (knee, share) in zip(residuals, slopes, knees, strict=True):
-            w = weights * share / knee**2 / np.sqrt(1.0 + (residual / knee) ** 2)
+            w = weights * share / (knee**2 + residual**2)
             curvature = curvature + (jacobian * w) @ jacobian.T
             slope = slope + jacobian @ (w * residual)
         return curvature, slope
@@ -322,11 +328,10 @@ class Fitter:
         of the slopes by its fields, where its level is met.
         """
         ttft, tpot = (np.zeros((len(at), len(self.cases))) for _ in range(2))
-        n = len(EFFICIENCY_FIELDS)
-        for i in range(n):
-            there = at.copy()
-            there[i] += _STEP
-            moved_ttft, moved_tpot = self.residuals(there)
+        n, here = len(EFFICIENCY_FIELDS), self.efficiency(at)
+        for i, name in enumerate(EFFICIENCY_FIELDS):
+            there = replace(here, **{name: getattr(here, name) * np.exp(_STEP)})
+            moved_ttft, moved_tpot = self._less(self._under(there))
             ttft[i] = (residuals[0] - moved_ttft) / _STEP
             tpot[i] = (residuals[1] - moved_tpot) / _STEP
         for j, (prior, _) in enumerate(self._effects):

@@ -11,16 +11,27 @@ from numpy.typing import NDArray
 
 from weighbridge.capacity.closed_loop import held_frac
 from weighbridge.capacity.configuration import Configured
-from weighbridge.capacity.earned import earned_spread, learned_difficulties
+from weighbridge.capacity.earned import (
+    added_difficulties,
+    earned_spread,
+    learned_difficulties,
+)
 from weighbridge.capacity.efficiency import levels_of
 from weighbridge.capacity.fitting import Fitter
-from weighbridge.capacity.intervals import conditions_of, difficulty
+from weighbridge.capacity.intervals import LEARNED_OF_LEVELS, conditions_of, difficulty
 from weighbridge.capacity.memory_fit import engine_limits
 from weighbridge.capacity.traffic import Floats
 from weighbridge.catalog.serving_fit import ServingFit, Spread
 
 METRICS = ("ttft", "tpot", "throughput")
+# Factors whose levels are left out whole, to learn what an unseen level costs: groups left out one
+# by one mostly leave another of their generation, engine and number format behind.
+LEVELS_LEFT_OUT = ("generation", "engine", "units")
+# Fewer groups than this make no fit.
+_N_LEAST_GROUPS = 3
 Conditions = Mapping[str, float]
+Lot = NDArray[np.bool_]
+Places = NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
 
@@ -35,11 +46,14 @@ class HeldOut:
     conditions : sequence of mapping
         Of each case, as a fit without its group sees it.
     groups : array of str
+    places : array of int
+        Of each case among all measurements.
     """
 
     log_ratios: Mapping[str, Floats]
     conditions: Sequence[Conditions]
     groups: NDArray[np.str_]
+    places: Places
 
 
 class Validation:
@@ -66,21 +80,66 @@ class Validation:
         progress : callable, optional
             Called with groups done and all.
         """
-        kept = ~np.isin(self._groups, without)
-        errors = {metric: np.zeros(len(self._groups)) for metric in METRICS}
-        conditions: list[Conditions] = [{} for _ in self._measured]
         names = [name for name in self._names if name not in without]
-        for n_done, name in enumerate(names):
-            held, train = self._groups == name, kept & (self._groups != name)
+        return self.left_out([self._groups == name for name in names], without, progress)
+
+    def levels_held_out(
+        self, without: Sequence[str] = (), progress: Progress | None = None
+    ) -> HeldOut:
+        """Errors of every level of `LEVELS_LEFT_OUT`, by fits without any group that has it.
+
+        Parameters
+        ----------
+        without : sequence of str
+            Groups that have no part in anything.
+        progress : callable, optional
+            Called with levels done and all.
+        """
+        lots = []
+        for factor in LEVELS_LEFT_OUT:
+            column = np.array([one[factor] for one in self._levels])
+            lots += [column == level for level in sorted(set(column.tolist()))]
+        return self.left_out(lots, without, progress)
+
+    def left_out(
+        self,
+        lots: Sequence[Lot],
+        without: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> HeldOut:
+        """Errors of lots of cases, each by a fit without the lot and without some groups.
+
+        Parameters
+        ----------
+        lots : sequence of array of bool
+        without : sequence of str
+            Groups that have no part in anything.
+        progress : callable, optional
+            Called with lots done and all.
+        """
+        kept = ~np.isin(self._groups, without)
+        places: list[Places] = []
+        errors: dict[str, list[Floats]] = {metric: [] for metric in METRICS}
+        conditions: list[Conditions] = []
+        for n_done, lot in enumerate(lots):
+            held, train = kept & lot, kept & ~lot
+            if not held.any() or len(set(self._groups[train].tolist())) < _N_LEAST_GROUPS:
+                continue
             parameters = self._fitter.fit(train, self._start, self._n_most_steps)
             for metric, error in self._errors(parameters).items():
-                errors[metric][held] = error[held]
-            for i, one in zip(np.flatnonzero(held), self.conditions(held, train), strict=True):
-                conditions[i] = one
+                errors[metric].append(error[held])
+            places.append(np.flatnonzero(held))
+            conditions += self.conditions(held, train)
             if progress is not None:
-                progress(n_done + 1, len(names))
-        chosen = [one for one, is_in in zip(conditions, kept, strict=True) if is_in]
-        return HeldOut({m: e[kept] for m, e in errors.items()}, chosen, self._groups[kept])
+                progress(n_done + 1, len(lots))
+        at = np.concatenate(places)
+        order = np.argsort(at, kind="stable")
+        return HeldOut(
+            {metric: np.concatenate(lots)[order] for metric, lots in errors.items()},
+            [conditions[i] for i in order],
+            self._groups[at[order]],
+            at[order],
+        )
 
     def conditions(self, held: NDArray[np.bool_], train: NDArray[np.bool_]) -> list[Conditions]:
         """Conditions of some cases as a fit on others sees them."""
@@ -125,20 +184,39 @@ class Validation:
         return {"ttft": ttft, "tpot": tpot, "throughput": np.log(predicted / life)}
 
 
-def spreads_of(held_out: HeldOut) -> tuple[dict[str, float], dict[str, Spread]]:
+def spreads_of(
+    held_out: HeldOut, levels: HeldOut | None = None
+) -> tuple[dict[str, float], dict[str, Spread]]:
     """Difficulties and spreads that held-out errors earn, by metric.
 
     Parameters
     ----------
     held_out : HeldOut
+        Of groups left out one by one.
+    levels : HeldOut, optional
+        Of levels left out whole; they tell what an unseen level adds to the errors of the same
+        cases.
     """
     groups = held_out.groups.tolist()
     difficulties: dict[str, float] = {}
     spreads: dict[str, Spread] = {}
     for metric, errors in held_out.log_ratios.items():
         difficulties |= learned_difficulties(metric, errors, held_out.conditions, groups)
+        if levels is not None:
+            difficulties |= _of_unseen_levels(metric, held_out, levels)
         spreads[metric] = earned_spread(metric, errors, held_out.conditions, groups, difficulties)
     return difficulties, spreads
+
+
+def _of_unseen_levels(metric: str, held_out: HeldOut, levels: HeldOut) -> dict[str, float]:
+    """What unseen levels add, from each case with and without the rest of its level."""
+    same = np.searchsorted(held_out.places, levels.places)
+    more = [
+        {name: one[name] - held_out.conditions[i][name] for name in LEARNED_OF_LEVELS}
+        for i, one in zip(same, levels.conditions, strict=True)
+    ]
+    errors = (levels.log_ratios[metric], held_out.log_ratios[metric][same])
+    return added_difficulties(metric, errors, more, levels.groups.tolist())
 
 
 def bounds_of(

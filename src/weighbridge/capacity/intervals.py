@@ -20,28 +20,26 @@ CONDITIONS: Mapping[str, str] = {
     "data_parallel": "ranks of data-parallel attention wait for each other",
     "waiting": "more requests than the cache holds: their wait adds to the error",
     "new_architecture": "no measurement of a model of this architecture is in the fit",
+    "new_vendor": "no measurement of this vendor's GPUs is in the fit",
     "new_generation": "no measurement of this generation of GPU is in the fit",
     "new_engine": "no measurement of this engine is in the fit",
     "new_format": "no measurement of this number format on this generation of GPU is in the fit",
     "beyond": "outside the measured range of load",
 }
-# Conditions whose widening is learned from held-out errors. Those of a time to first token hang
-# on the engine above all; more conditions only spread their noise.
+# Conditions whose widening is learned from errors of groups left out one by one. Those of a time to
+# first token hang on the engine above all; more conditions only spread their noise.
 _ENGINES = ("sglang", "tensorrt-llm")
 LEARNED: Mapping[str, tuple[str, ...]] = {
     "ttft": _ENGINES,
     "tpot": (*_ENGINES, "data_parallel", "waiting", "new_architecture"),
     "throughput": (*_ENGINES, "data_parallel", "waiting", "new_architecture"),
 }
+# Conditions that a group left out alone hardly meets: learned by leaving out all groups that share
+# a generation, an engine or a number format.
+LEARNED_OF_LEVELS = ("new_generation", "new_engine", "new_format")
 # Widening that no held-out measurement can show: each doubling beyond the measured range, and a
-# level of which the fit has no other example.
-ASSUMED_DIFFICULTY: Mapping[str, float] = {
-    "beyond": 0.15,
-    "new_generation": 0.35,
-    "new_engine": 0.35,
-    "new_format": 0.1,
-}
-
+# vendor, of which there is only one in the fit.
+ASSUMED_DIFFICULTY: Mapping[str, float] = {"beyond": 0.15, "new_vendor": 0.35}
 
 # Standard deviation after kriging for which the ratios of "measured" spreads are given.
 UNIT_SD_RATIO = 0.05
@@ -62,12 +60,14 @@ def conditions_of(
         Tells what was seen, and in which ranges.
     """
     levels, seen = levels_of(deployment), fit.seen
+    vendors = {generation.split("-")[0] for generation in seen["generation"]}
     return {
         "sglang": float(deployment.engine == "sglang"),
         "tensorrt-llm": float(deployment.engine == "tensorrt-llm"),
         "data_parallel": float(deployment.n_data_parallel > 1),
         "waiting": float(held_frac > 1.0),
         "new_architecture": float(levels["architecture"] not in seen["architecture"]),
+        "new_vendor": float(levels["generation"].split("-")[0] not in vendors),
         "new_generation": float(levels["generation"] not in seen["generation"]),
         "new_engine": float(levels["engine"] not in seen["engine"]),
         "new_format": float(levels["units"] not in seen["units"]),

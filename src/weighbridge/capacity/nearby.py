@@ -24,7 +24,9 @@ class Covariance:
     setup_sd_ratio : float
         Of what all loads of one configuration share.
     load_sd_ratio : float
-        Of what changes with the load.
+        Of what changes smoothly with the load.
+    rough_sd_ratio : float
+        Of what changes in steps: sizes of captured graphs, tiles of kernels, chunks.
     noise_sd_ratio : float
         Between repeats of one measurement.
     n_concurrent_ratio, length_ratio : float
@@ -34,6 +36,7 @@ class Covariance:
 
     setup_sd_ratio: float
     load_sd_ratio: float
+    rough_sd_ratio: float
     noise_sd_ratio: float
     n_concurrent_ratio: float
     length_ratio: float
@@ -42,8 +45,8 @@ class Covariance:
 # Found by leaving out one concurrency at a time inside the configurations of the published
 # measurements (`benchmarks/fit_serving.py`); a time to first token varies more between repeats.
 COVARIANCES = {
-    "tpot": Covariance(0.30, 0.50, 0.03, 4.0, 4.0),
-    "ttft": Covariance(0.45, 0.25, 0.08, 1.8, 1.5),
+    "tpot": Covariance(0.30, 0.50, 0.05, 0.02, 4.0, 4.0),
+    "ttft": Covariance(0.45, 0.25, 0.20, 0.05, 1.8, 1.5),
 }
 # Share of the shared error that one difference between configurations leaves in common, as
 # exponents: another architecture leaves little, twice the GPUs most of it.
@@ -59,6 +62,8 @@ _APART_PER_DOUBLING = 0.35
 # Below this share of the variance explained, measurements say too little to be called a basis.
 LEAST_EXPLAINED_FRAC = 0.5
 N_NEAREST = 100
+# By which factor what changes in steps becomes unlike sooner than what changes smoothly.
+_ROUGHNESS = 1.2
 _OUTLYING = 3.0
 _N_MOST_OUTLIERS = 2
 
@@ -116,7 +121,8 @@ def correction(
     """Expected error of a prediction from the errors of the same predictor nearby.
 
     Simple kriging about 0 [Cressie, Statistics for Spatial Data, 3.2]: covariance
-    `s**2 * c + l**2 * c * exp(-d**2 / 2)` of configurations with c in common and loads d apart.
+    `c * (s**2 + l**2 * exp(-d**2 / 2) + r**2 * exp(-1.2 * d))` of configurations with c in common
+    and loads d apart.
 
     Parameters
     ----------
@@ -135,6 +141,7 @@ def correction(
     among[np.diag_indices_from(among)] += _noise(among, log_ratios, covariance)
     to = _covariances([wanted], places, covariance)[0]
     total = covariance.setup_sd_ratio**2 + covariance.load_sd_ratio**2
+    total += covariance.rough_sd_ratio**2
     solved = np.linalg.solve(among, np.column_stack([log_ratios, to]))
     left = max(total - float(to @ solved[:, 1]), 0.0)
     return Correction(
@@ -172,7 +179,8 @@ def _covariances(
     at, to = _places(rows, covariance), _places(columns, covariance)
     squared = ((at[:, None, :] - to[None, :, :]) ** 2).sum(axis=2)
     load = covariance.load_sd_ratio**2 * np.exp(-0.5 * squared)
-    return np.asarray(common * (covariance.setup_sd_ratio**2 + load))
+    rough = covariance.rough_sd_ratio**2 * np.exp(-_ROUGHNESS * np.sqrt(squared))
+    return np.asarray(common * (covariance.setup_sd_ratio**2 + load + rough))
 
 
 def _places(places: Sequence[tuple[Deployment, ClosedLoop]], covariance: Covariance) -> Floats:
