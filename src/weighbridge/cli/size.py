@@ -66,7 +66,7 @@ N_MOST_THREADS = 8
     "--tensor-parallel", type=int, multiple=True, help="GPUs of a replica. Default: 1, 2, 4, 8."
 )
 @click.option("--precision", multiple=True, help="Format of the weights. Default: fp8 and bf16.")
-@click.option("--kv-precision", default="bf16", show_default=True, help="Format of the cache.")
+@click.option("--kv-precision", help="Format of the cache. Default: bf16.")
 @click.option("--engine", multiple=True, help="Serving engine. Default: vllm.")
 @click.option(
     "--profile",
@@ -145,8 +145,9 @@ def _catalog(path: str | None) -> Any:
 def _question(slo: Any, given: dict[str, Any]) -> SizeQuestion:
     """The options as a question; what cannot be asked raises before anything is read."""
     from weighbridge.catalog.canonical import canonical_precision
-    from weighbridge.study.size_question import ENGINES, SizeQuestion, TrafficQuestion
+    from weighbridge.study.size_question import SizeQuestion, TrafficQuestion
 
+    kv = given["kv_precision"]
     sources = ("usage", "trace", "rates", "lengths_from", "synthesize_days", "demand_ratio")
     traffic = TrafficQuestion(
         **{name: given[name] for name in sources}, only=_chosen(given["only"])
@@ -158,8 +159,8 @@ def _question(slo: Any, given: dict[str, Any]) -> SizeQuestion:
         gpus=given["gpus"],
         n_tensor_parallel=given["tensor_parallel"],
         precisions=given["precision"],
-        engines=given["engine"] or ENGINES,
-        kv_precision=canonical_precision(given["kv_precision"]),
+        engines=given["engine"],
+        kv_precision=canonical_precision(kv) if kv is not None else None,
         profile=given["profile"],
         measured=given["measured"],
         headroom_frac=given["headroom"],

@@ -40,6 +40,9 @@ def _answers(study: SizeStudy) -> Table:
     header += ["goodput_tokens_per_s", "n_preemptions", "prefix_hit_frac", "usd_per_gpu_hour"]
     header += ["usd_per_hour", "usd_per_month", "reserved_usd_per_mtok"]
     header += ["reserved_usd_per_output_mtok", "full_load_usd_per_mtok_flattering", "binds"]
+    header += ["n_kept_low", "n_kept_high", "low_usd_per_month", "high_usd_per_month"]
+    header += ["low_reserved_usd_per_mtok", "high_reserved_usd_per_mtok"]
+    header += [f"{name}_kept_at_slow_end_s" for name in study.slo_names]
     return header, (_answer_row(study, answer) for answer in study.answers)
 
 
@@ -66,7 +69,17 @@ def _answer_row(study: SizeStudy, answer: Answer) -> Row:
     row += [cost.reserved_usd_per_mtok if cost else None]
     row += [cost.reserved_usd_per_output_mtok if cost else None]
     row += [cost.full_load_usd_per_mtok if cost else None]
-    return [*row, answer.binds.words if answer.binds else ""]
+    row += [answer.binds.words if answer.binds else ""]
+    return [*row, *_spread_cells(study, answer)]
+
+
+def _spread_cells(study: SizeStudy, answer: Answer) -> Row:
+    if answer.spread is None:
+        return [None] * (6 + len(study.slo_names))
+    s = answer.spread
+    row: list[object] = [s.kept.n_low, s.kept.n_high, s.low_usd_per_month, s.high_usd_per_month]
+    row += [s.low_usd_per_mtok, s.high_usd_per_mtok]
+    return [*row, *s.slow_peak.reached_s]
 
 
 def _by_detail(study: SizeStudy) -> Iterable[tuple[str, Detail]]:
@@ -131,7 +144,7 @@ def _ways(study: SizeStudy) -> Table:
     header = ["deployment", "kind", "n_least_replicas", "n_most_replicas", "hours_ratio"]
     header += ["overflow_frac", "usd_per_month", "api_usd_per_month", "saving_usd_per_month"]
     header += ["slo_met", *(f"{name}_s" for name in study.slo_names), "why"]
-    rows = (
+    rows = [
         [
             label,
             item.elastic.kind,
@@ -148,8 +161,21 @@ def _ways(study: SizeStudy) -> Table:
         ]
         for label, detail in _by_detail(study)
         for item in detail.elastic
-    )
-    return header, rows
+    ]
+    return header, [*rows, *_api_rows(study)]
+
+
+def _api_rows(study: SizeStudy) -> list[Row]:
+    """Everything to the API: no replicas, and a latency that nobody here can tell."""
+    unknown: list[object] = [None] * (1 + len(study.slo_names))
+    return [
+        [
+            *(label, "all_to_api", 0, 0, 0.0, 1.0, api.usd_per_month, api.usd_per_month),
+            *(api.saving_usd_per_month, *unknown, api.note),
+        ]
+        for label, detail in _by_detail(study)
+        if (api := detail.api) is not None
+    ]
 
 
 def _plans(study: SizeStudy) -> Table:

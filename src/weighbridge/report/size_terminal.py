@@ -97,9 +97,10 @@ def _best(study: SizeStudy, width: int) -> list[Text]:
     best = study.sized[0]
     assert best.binds is not None
     lines = wrapped("Binds: ", f"{best.binds.words}; {best.binds.text}", width, 3)
+    lines += wrapped("Range: ", words.slow_words(study, best), width, 5)
     lines += wrapped("A loss: ", words.loss_words(study, best), width, 3)
     basis = words.BASIS_WORDS[best.basis] if best.basis else ""
-    lines += wrapped("Rests on: ", "; ".join((basis, *best.rests_on[:2])), width, 3)
+    lines += wrapped("Rests on: ", "; ".join((basis, *best.rests_on[:5])), width, 6)
     return lines
 
 
@@ -145,29 +146,38 @@ def _ways(study: SizeStudy, detail: Detail, width: int) -> Iterable[RenderableTy
 
     best = study.sized[0]
     assert best.cost is not None
+    month_usd = best.cost.usd_per_month
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("Other ways to run it", no_wrap=True, min_width=26, max_width=26)
     for heading in ("$ a month", "saves"):
         table.add_column(heading, justify="right", no_wrap=True, min_width=9)
     table.add_column("SLO", no_wrap=True, min_width=6)
-    table.add_column("", overflow="ellipsis", no_wrap=True, max_width=44)
+    table.add_column("", overflow="fold", max_width=44)
     for item in detail.elastic:
         table.add_row(
             words.ELASTIC_WORDS[item.elastic.kind],
             MONEY.short(item.usd_per_month),
-            MONEY.short(item.saving_usd_per_month),
+            words.saving_words(item.saving_usd_per_month, month_usd),
             "holds" if item.slo_met else "breaks",
             words.elastic_words(item),
+        )
+    if (api := detail.api) is not None:
+        table.add_row(
+            "Everything to the API",
+            MONEY.short(api.usd_per_month),
+            words.saving_words(api.saving_usd_per_month, month_usd),
+            "",
+            words.api_words(api),
         )
     for plan in detail.plans[:N_PLANS]:
         table.add_row(
             f"{plan.plan}, {plan.provider}",
             MONEY.short(plan.usd_per_month),
-            MONEY.short(best.cost.usd_per_month - plan.usd_per_month),
+            words.saving_words(month_usd - plan.usd_per_month, month_usd),
             "",
             _plan_words(plan.n_gpus, plan.usd_per_gpu_hour, plan.note),
         )
-    return [table, *wrapped("Spot: ", words.spot_words(detail), width, 3, "dim")]
+    return [table, *wrapped("Spot: ", words.spot_words(detail), width, 6, "dim")]
 
 
 def _plan_words(n_gpus: int, usd_per_gpu_hour: float, note: str) -> str:

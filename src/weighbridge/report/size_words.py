@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weighbridge.capacity.safety import Range
 from weighbridge.capacity.slo import duration_text
-from weighbridge.study.size_result import Answer, Detail, ElasticCost, SizeStudy
+from weighbridge.study.size_result import Answer, ApiAlone, Detail, ElasticCost, SizeStudy
 from weighbridge.units.money import Money, percent, short_number
 
 MONEY = Money()
@@ -92,8 +92,66 @@ def headline(study: SizeStudy) -> str:
     replicas = "replica" if n == 1 else "replicas"
     return (
         f"{n} {replicas} of {best.setup.label} ({n * best.setup.n_gpus} GPUs): "
-        f"{MONEY.short(best.cost.usd_per_month)} a month, "
-        f"{usd_per_mtok(best.cost.reserved_usd_per_mtok)} per million tokens"
+        f"{month_words(best)} a month, {mtok_words(best)} per million tokens"
+    )
+
+
+def month_words(answer: Answer) -> str:
+    """Cost of a month, with what it is at both ends of the step time's interval."""
+    assert answer.cost is not None
+    mid = MONEY.short(answer.cost.usd_per_month)
+    s = answer.spread
+    if s is None or s.kept.n_low == s.kept.n_high:
+        return mid
+    return f"{mid} ({MONEY.short(s.low_usd_per_month)} to {_most(s.high_usd_per_month)})"
+
+
+def _most(usd: float | None) -> str:
+    return "\N{INFINITY}" if usd is None else MONEY.short(usd)
+
+
+def mtok_words(answer: Answer) -> str:
+    """Cost of a million tokens, with what it is at both ends of the step time's interval."""
+    assert answer.cost is not None
+    mid = usd_per_mtok(answer.cost.reserved_usd_per_mtok)
+    s = answer.spread
+    if s is None or s.kept.n_low == s.kept.n_high:
+        return mid
+    high = "\N{INFINITY}" if s.high_usd_per_mtok is None else usd_per_mtok(s.high_usd_per_mtok)[1:]
+    return f"{mid} ({usd_per_mtok(s.low_usd_per_mtok)[1:]}-{high})"
+
+
+def kept_words(answer: Answer) -> str:
+    """Replicas that are kept, with what would be at both ends of the step time's interval."""
+    assert answer.safety is not None
+    n = str(answer.safety.n_fleet_replicas)
+    return n if answer.spread is None else range_words(answer.spread.kept)
+
+
+def slow_words(study: SizeStudy, answer: Answer) -> str:
+    """What the fleet that is kept comes to where the step time is as slow as it may be."""
+    if answer.spread is None:
+        return ""
+    peak = answer.spread.slow_peak
+    verdict = "holds" if peak.slo_met else "breaks"
+    return (
+        f"kept {kept_words(answer)}, {month_words(answer)} a month, {mtok_words(answer)} per "
+        f"million tokens at the fast and slow end of the step time's 90 % interval. At the slow "
+        f"end the {peak.n_replicas} that are kept come to {_reached(study, peak.reached_s)} in the "
+        f"peak: the SLO {verdict}."
+    )
+
+
+def saving_words(usd: float, whole_usd: float) -> str:
+    """What a way saves, in words where it is nothing that a month's bill would show."""
+    return "no saving" if abs(usd) < 0.005 * whole_usd else MONEY.short(usd)
+
+
+def api_words(api: ApiAlone) -> str:
+    """Everything to the API, in a sentence."""
+    return (
+        f"no replicas; {usd_per_mtok(api.usd_per_mtok)} per million tokens of {api.model}, "
+        f"{api.note}; the SLO is not judged"
     )
 
 
@@ -157,9 +215,12 @@ def elastic_words(item: ElasticCost) -> str:
     if e.kind == "overflow":
         return (
             f"{e.n_most_replicas} replicas, {percent(e.overflow_frac)} of requests to "
-            f"{item.api_model} ({MONEY.short(item.api_usd_per_month)} a month)"
+            f"{item.api_model} ({MONEY.short(item.api_usd_per_month)} a month), whose latency the "
+            "SLO here does not judge"
         )
     hours = f"{e.mean_replicas_ratio:.0%} of the hours"
+    if e.n_least_replicas == e.n_most_replicas:
+        return f"always {e.n_most_replicas} replicas: nothing to switch off"
     return f"{e.n_least_replicas} to {e.n_most_replicas} replicas, {hours}"
 
 

@@ -8,17 +8,20 @@ from math import isnan
 
 import msgspec
 
+from weighbridge.capacity.configuration import Configured
 from weighbridge.capacity.estimate import work
 from weighbridge.capacity.interruptions import SpotTerms
+from weighbridge.capacity.safety import Safety
+from weighbridge.capacity.slo import Slo, duration_text
 from weighbridge.catalog.assumptions import load_assumptions
 from weighbridge.catalog.facts import Catalog, load_catalog
 from weighbridge.catalog.prices import compile_prices
 from weighbridge.catalog.serving_fit import ServingFit, load_serving_fit
 from weighbridge.study.size_candidates import World, candidates
 from weighbridge.study.size_detail import ApiPrice, Terms, detail_of
-from weighbridge.study.size_measured import read_endpoint, read_points
-from weighbridge.study.size_question import SizeQuestion, checked
-from weighbridge.study.size_result import Answer, SizeProvenance, SizeStudy, TrafficFacts
+from weighbridge.study.size_measured import Endpoint, read_endpoint, read_points
+from weighbridge.study.size_question import KV_PRECISION, SizeQuestion, checked
+from weighbridge.study.size_result import Answer, KeptRange, SizeProvenance, SizeStudy, TrafficFacts
 from weighbridge.study.size_search import Sought, mapped, searched
 from weighbridge.study.size_traffic import Traffic, digest_of, facts_of, read_traffic
 from weighbridge.units import SECONDS_PER_HOUR, InputError
@@ -36,8 +39,7 @@ def size(question: SizeQuestion, catalog: Catalog | None = None) -> SizeStudy:
     world = World(
         catalog,
         load_serving_fit(),
-        read_points(question.measured, catalog, question.model),
-        read_endpoint(question.profile, question, catalog) if question.profile else None,
+        *_measured(question, catalog),
     )
     tried, out = candidates(question, world, traffic.requests)
     found = searched(tried, question.n_threads, question.progress)
@@ -62,7 +64,7 @@ def size(question: SizeQuestion, catalog: Catalog | None = None) -> SizeStudy:
         answers=answers,
         details=tuple(details),
         assumptions=_assumptions(question, terms),
-        warnings=_warnings(answers),
+        warnings=_warnings(question.slo, answers),
         provenance=_provenance(question, catalog, world.fit, traffic),
     )
 
@@ -90,6 +92,15 @@ def impossible(study: SizeStudy) -> InputError:
         f"{best.why_not}",
         "loosen the target that binds, or choose faster GPUs, more of them per replica, fewer bits",
     )
+
+
+def _measured(
+    question: SizeQuestion, catalog: Catalog
+) -> tuple[tuple[Configured, ...], Endpoint | None]:
+    """Points or the profile; both at once contradict, which the profile's reader tells."""
+    if question.profile is not None:
+        return (), read_endpoint(question.profile, question, catalog)
+    return read_points(question.measured, catalog, question.model), None
 
 
 def _facts(traffic: Traffic, found: tuple[Sought, ...]) -> TrafficFacts:
@@ -129,7 +140,12 @@ def _api_price(question: SizeQuestion) -> ApiPrice | None:
     if rates is None:
         problem = book.explain_missing(provider or None, name)
         raise InputError("--api-model", question.api_model, problem, "name a model with a price")
-    return ApiPrice(question.api_model, rates.input_usd_per_mtok, rates.output_usd_per_mtok)
+    return ApiPrice(
+        question.api_model,
+        rates.input_usd_per_mtok,
+        rates.cache_read_usd_per_mtok,
+        rates.output_usd_per_mtok,
+    )
 
 
 def _assumptions(question: SizeQuestion, terms: Terms) -> dict[str, str]:
@@ -142,19 +158,22 @@ def _assumptions(question: SizeQuestion, terms: Terms) -> dict[str, str]:
             f"{terms.spot.interruptions_per_month_ratio:g} interruptions of a replica a month, "
             f"{terms.spot.restart_s:.0f} s until another serves"
         ),
-        "kv": f"cache in {question.kv_precision}",
+        "kv": "cache as measured"
+        if question.profile
+        else f"cache in {question.kv_precision or KV_PRECISION}",
         "month": "730 hours, every one like the stretch on average",
         "people": "engineers, storage and network are not in these figures: `decide` counts them",
     }
     if terms.api is not None:
         told["api"] = (
             f"{terms.api.model} at ${terms.api.input_usd_per_mtok:g} in and "
-            f"${terms.api.output_usd_per_mtok:g} out per million tokens"
+            f"${terms.api.output_usd_per_mtok:g} out per million tokens "
+            f"(cached prompts ${terms.api.cache_read_usd_per_mtok:g})"
         )
     return told
 
 
-def _warnings(answers: tuple[Answer, ...]) -> tuple[str, ...]:
+def _warnings(slo: Slo, answers: tuple[Answer, ...]) -> tuple[str, ...]:
     told = []
     sized = [answer for answer in answers if answer.status == "sized"]
     if sized and sized[0].safety is not None and sized[0].safety.needed.n_high is None:
@@ -162,12 +181,33 @@ def _warnings(answers: tuple[Answer, ...]) -> tuple[str, ...]:
             "at the slow end of the step time's interval the best deployment misses the SLO at any "
             "size: measure it before you order (weighbridge calibrate)"
         )
+    if sized and sized[0].safety is not None and sized[0].spread is not None:
+        told += _slow_end(slo, sized[0].safety, sized[0].spread)
+    if sized:
+        # A profile's interval that is wider than it earned, and why.
+        told += [line for line in sized[0].rests_on if line.startswith("wider: ")]
     if sized and sized[0].basis == "roofline":
         told.append(
             "no measurement of this configuration stands behind the step time; a benchmark of your "
             "own narrows the range (weighbridge calibrate)"
         )
     return tuple(told)
+
+
+def _slow_end(slo: Slo, safe: Safety, spread: KeptRange) -> list[str]:
+    """That the fleet that is kept is too small if the step time is as slow as it may be."""
+    n_kept, n_high = safe.n_fleet_replicas, safe.needed.n_high
+    if n_high is not None and n_high <= n_kept and spread.slow_peak.slo_met:
+        return []
+    reached = ", ".join(
+        f"{target.name} {duration_text(at)} of {duration_text(target.limit_s)}"
+        for target, at in zip(slo.targets, spread.slow_peak.reached_s, strict=True)
+    )
+    needs = "no number of replicas is enough" if n_high is None else f"the peak needs {n_high}"
+    return [
+        f"at the slow end of the step time's 90 % interval {needs} and {n_kept} are kept: the SLO "
+        f"breaks there even before growth or a loss ({reached})"
+    ]
 
 
 def _provenance(

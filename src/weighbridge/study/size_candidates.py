@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from weighbridge.capacity.configuration import Configured
 from weighbridge.capacity.deployment import Deployment
 from weighbridge.capacity.memory_fit import engine_limits
-from weighbridge.capacity.sizing import Case
+from weighbridge.capacity.sizing import Case, Needed, needed_replicas
 from weighbridge.capacity.step_time import EngineLimits
 from weighbridge.capacity.traffic import Requests
 from weighbridge.catalog.canonical import canonical_precision
@@ -17,14 +17,22 @@ from weighbridge.catalog.facts import Catalog
 from weighbridge.catalog.rows import Gpu, Model, Precision
 from weighbridge.catalog.serving_fit import ServingFit
 from weighbridge.study.size_costs import price_of
-from weighbridge.study.size_measured import Endpoint, endpoint_speed
-from weighbridge.study.size_question import N_TENSOR_PARALLEL, PRECISIONS, SizeQuestion
+from weighbridge.study.size_formats import doubts, has_units, why_impossible
+from weighbridge.study.size_measured import Endpoint, endpoint_speed, under_load
+from weighbridge.study.size_question import (
+    ENGINES,
+    KV_PRECISION,
+    N_TENSOR_PARALLEL,
+    PRECISIONS,
+    SizeQuestion,
+)
 from weighbridge.study.size_result import Answer, Setup, Status
 from weighbridge.study.size_search import Candidate
 from weighbridge.study.size_speed import Load, Speed, speed_of
 from weighbridge.units import InputError
 
-NVIDIA_ONLY = ("tensorrt-llm",)
+# From so many GPUs on experts are tried spread over them, too: below that nobody does it.
+N_LEAST_SPREAD = 4
 
 
 @dataclass(frozen=True)
@@ -75,16 +83,16 @@ def deployments(question: SizeQuestion, catalog: Catalog, model: Model) -> Itera
     gpus = [catalog.gpu(name) for name in question.gpus] or _offered(catalog)
     for gpu in gpus:
         for precision in _precisions(question, model, gpu):
-            for n in question.n_tensor_parallel or N_TENSOR_PARALLEL:
-                if not question.n_tensor_parallel and not _splits(model, n):
-                    continue
-                for engine in question.engines:
+            for n_tensor, n_data, is_spread in _splits(question, model):
+                for engine in question.engines or ENGINES:
                     yield Deployment(
                         model=model,
                         gpu=gpu,
-                        n_tensor_parallel=n,
+                        n_tensor_parallel=n_tensor,
+                        n_data_parallel=n_data,
+                        expert_parallel=is_spread,
                         precision=precision,
-                        kv_precision=question.kv_precision,
+                        kv_precision=question.kv_precision or KV_PRECISION,
                         engine=engine,
                     )
 
@@ -98,30 +106,46 @@ def _precisions(question: SizeQuestion, model: Model, gpu: Gpu) -> list[Precisio
     if question.precisions:
         return [canonical_precision(name) for name in question.precisions]
     native = (model.native_precision,) if model.native_precision else ()
-    wanted = dict.fromkeys((*PRECISIONS, *native))
-    return [p for p in wanted if p != "fp8" or gpu.dense_fp8_tflops is not None]
+    wanted = [p for p in PRECISIONS if p == "bf16" or has_units(gpu, p)]
+    return list(dict.fromkeys((*wanted, *native)))
 
 
-def _splits(model: Model, n: int) -> bool:
-    return model.n_heads is None or model.n_heads % n == 0
+def _splits(question: SizeQuestion, model: Model) -> list[tuple[int, int, bool]]:
+    """GPUs of a tensor-parallel rank, ranks, and whether experts are spread over all of them.
+
+    A mixture of experts is tried with its experts spread, too: beside split attention, and, where
+    the split is not named, beside as many ranks of data parallelism as GPUs.
+    """
+    found = []
+    for n in question.n_tensor_parallel or N_TENSOR_PARALLEL:
+        if not question.n_tensor_parallel and model.n_heads is not None and model.n_heads % n:
+            continue
+        found.append((n, 1, False))
+        if model.n_experts and n >= N_LEAST_SPREAD and model.n_experts % n == 0:
+            found.append((n, 1, True))
+            if not question.n_tensor_parallel:
+                found.append((1, n, True))
+    return found
 
 
 def _candidate(
     deployment: Deployment, question: SizeQuestion, world: World, requests: Requests
 ) -> Candidate | Answer:
     setup = _setup(deployment)
+    wrong = why_impossible(deployment, bool(question.precisions))
+    if wrong:
+        return _out(setup, "misfit", wrong)
     price = price_of(world.catalog, deployment.gpu.id, question.usd_per_gpu_hour)
     if price is None:
         why = f"no on-demand offer of {deployment.gpu.name} is known: give --usd-per-gpu-hour"
         return _out(setup, "unpriced", why)
-    if deployment.engine in NVIDIA_ONLY and deployment.gpu.vendor != "NVIDIA":
-        return _out(setup, "misfit", f"{deployment.engine} runs on NVIDIA's GPUs only")
     try:
         limits = engine_limits(deployment, others=world.catalog.gpus.values())
         speed = speed_of(deployment, limits, Load(requests, question.slo), world.fit, world.points)
     except InputError as fault:
         return _out(setup, "misfit", f"{fault.problem} ({fault.mend})")
-    return Candidate(setup, _case(question, requests, speed, limits), price, speed.rests_on)
+    rests_on = (*speed.rests_on, *doubts(deployment))
+    return Candidate(setup, _case(question, requests, speed, limits), price, rests_on)
 
 
 def _case(question: SizeQuestion, requests: Requests, speed: Speed, limits: EngineLimits) -> Case:
@@ -146,6 +170,10 @@ def _calibrated(
         raise InputError("size", endpoint.setup.gpu, problem, "give --usd-per-gpu-hour")
     speed = endpoint_speed(endpoint, requests, str(question.profile))
     case = _case(question, requests, speed, endpoint.profile.limits)
+    needed, _ = needed_replicas(case)
+    if isinstance(needed, Needed):
+        speed = under_load(endpoint, requests, speed, needed.peak)
+        case = _case(question, requests, speed, endpoint.profile.limits)
     return Candidate(endpoint.setup, case, price, speed.rests_on)
 
 
@@ -155,6 +183,7 @@ def _setup(deployment: Deployment) -> Setup:
         gpu_name=deployment.gpu.name,
         n_tensor_parallel=deployment.n_tensor_parallel,
         n_data_parallel=deployment.n_data_parallel,
+        expert_parallel=deployment.expert_parallel,
         n_gpus=deployment.n_gpus,
         precision=deployment.precision,
         kv_precision=deployment.kv_precision,

@@ -90,16 +90,16 @@ def _cheapest(catalog: Catalog, gpu: str, plan: Plan) -> list[Offer]:
     return list(offers.values())[:N_OFFERS]
 
 
-def _whole_machines(offer: Offer, setup: Setup, n_replicas: int) -> int:
+def _whole_machines(n_gpus_of_machine: int, setup: Setup, n_replicas: int) -> int:
     """GPUs that are paid for where machines come whole and no replica spans two of them."""
-    per_machine = offer.n_gpus // setup.n_gpus
+    per_machine = n_gpus_of_machine // setup.n_gpus
     if per_machine >= 1:
-        return ceil(n_replicas / per_machine) * offer.n_gpus
-    return n_replicas * ceil(setup.n_gpus / offer.n_gpus) * offer.n_gpus
+        return ceil(n_replicas / per_machine) * n_gpus_of_machine
+    return n_replicas * ceil(setup.n_gpus / n_gpus_of_machine) * n_gpus_of_machine
 
 
 def _rented(offer: Offer, setup: Setup, n_replicas: int, mtok_per_month: float) -> PlanCost:
-    n_gpus = _whole_machines(offer, setup, n_replicas)
+    n_gpus = _whole_machines(offer.n_gpus, setup, n_replicas)
     usd = n_gpus * offer.usd_per_gpu_hour * HOURS_PER_MONTH
     spare = n_gpus - n_replicas * setup.n_gpus
     notes = [f"in machines of {offer.n_gpus}: {spare} GPUs idle"] if spare else []
@@ -156,7 +156,11 @@ def _owned(gpu: Gpu, setup: Setup, n_replicas: int, mtok_per_month: float) -> Pl
     usd_per_gpu = owned_usd_per_gpu_month(gpu)
     if usd_per_gpu is None:
         return None
-    n_gpus = n_replicas * setup.n_gpus
+    # Linked GPUs are sold with what links them: the domain is the least that can be bought.
+    n_machine = gpu.n_gpus_per_domain or 1
+    n_gpus = _whole_machines(n_machine, setup, n_replicas)
+    idle = n_gpus - n_replicas * setup.n_gpus
+    notes = [f"in machines of {n_machine}: {idle} GPUs idle"] if idle else []
     years = load_assumptions()["depreciation_years"].p50
     return PlanCost(
         plan="owned",
@@ -166,5 +170,7 @@ def _owned(gpu: Gpu, setup: Setup, n_replicas: int, mtok_per_month: float) -> Pl
         n_replicas=n_replicas,
         usd_per_month=n_gpus * usd_per_gpu,
         usd_per_mtok=n_gpus * usd_per_gpu / mtok_per_month,
-        note=f"written off over {years:g} years, with power and colocation; without people",
+        note="; ".join(
+            [*notes, f"written off over {years:g} years, with power and colocation, without people"]
+        ),
     )

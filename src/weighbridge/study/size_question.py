@@ -21,6 +21,11 @@ from weighbridge.units import InputError
 N_TENSOR_PARALLEL = (1, 2, 4, 8)
 ENGINES = ("vllm",)
 PRECISIONS: tuple[Precision, ...] = ("fp8", "bf16")
+KV_PRECISION: Precision = "bf16"
+MOST_USD_PER_GPU_HOUR = 10_000.0
+MOST_START_UP_S = 7 * 86400.0
+MOST_INTERRUPTIONS_PER_MONTH = 10_000.0  # one in four minutes
+MOST_RESTART_S = 30 * 86400.0
 # Told what is being done and the share of it that is done.
 Progress = Callable[[str, float], None]
 
@@ -52,8 +57,8 @@ class SizeQuestion:
     gpus: tuple[str, ...] = ()
     n_tensor_parallel: tuple[int, ...] = ()
     precisions: tuple[str, ...] = ()
-    engines: tuple[str, ...] = ENGINES
-    kv_precision: Precision = "bf16"
+    engines: tuple[str, ...] = ()
+    kv_precision: Precision | None = None
     profile: Path | None = None
     measured: Path | None = None
     headroom_frac: float = 0.2
@@ -92,8 +97,24 @@ def _check_numbers(question: SizeQuestion) -> None:
     if not 0 <= question.n_spare_replicas <= 100:
         problem = f"is {question.n_spare_replicas}"
         raise InputError("--spare", "", problem, "give a number of replicas from 0 to 100")
-    if question.usd_per_gpu_hour is not None and not question.usd_per_gpu_hour > 0:
-        raise InputError("--usd-per-gpu-hour", "", "is not above 0", "give what an hour costs")
+    usd = question.usd_per_gpu_hour
+    if usd is not None and not 0 < usd <= MOST_USD_PER_GPU_HOUR:
+        mend = f"give dollars above 0, at most {MOST_USD_PER_GPU_HOUR:,.0f}"
+        raise InputError("--usd-per-gpu-hour", "", f"is {usd:g}", mend)
+    told = (
+        ("--start-up-s", question.start_up_s, MOST_START_UP_S, "seconds"),
+        (
+            "--spot-interruptions",
+            question.spot_interruptions_per_month,
+            MOST_INTERRUPTIONS_PER_MONTH,
+            "interruptions of a replica a month",
+        ),
+        ("--spot-restart-s", question.spot_restart_s, MOST_RESTART_S, "seconds"),
+    )
+    for option, value, most, unit in told:
+        # A comparison with NaN is never true.
+        if value is not None and not 0 <= value <= most:
+            raise InputError(option, "", f"is {value:g}", f"give {unit} from 0 to {most:,.0f}")
 
 
 def _check_traffic(traffic: TrafficQuestion) -> None:

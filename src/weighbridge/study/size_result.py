@@ -14,7 +14,7 @@ from weighbridge.capacity.binding import Binding
 from weighbridge.capacity.elastic import Elastic
 from weighbridge.capacity.frontier import FrontierPoint
 from weighbridge.capacity.interruptions import Spot
-from weighbridge.capacity.safety import Safety
+from weighbridge.capacity.safety import Range, Safety
 from weighbridge.capacity.served import Served
 from weighbridge.capacity.step_time import Basis
 from weighbridge.capacity.table import CapacityTable
@@ -70,6 +70,7 @@ class Setup:
     precision: str
     kv_precision: str
     engine: str
+    expert_parallel: bool = False
 
     @property
     def label(self) -> str:
@@ -77,6 +78,8 @@ class Setup:
         ranks = f" TP{self.n_tensor_parallel}" if self.n_gpus > 1 else ""
         if self.n_data_parallel > 1:
             ranks += f"xDP{self.n_data_parallel}"
+        if self.expert_parallel and self.n_gpus > 1:
+            ranks += " EP"
         return f"{self.n_gpus}x {self.gpu}{ranks} {self.precision} {self.engine}"
 
 
@@ -95,6 +98,21 @@ class FleetCost:
     full_load_usd_per_mtok: float
     full_load_tokens_per_s: float  # of one replica
     tokens_of_full_load_frac: float  # tokens served over what the fleet could at full load
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRange:
+    """What is kept and paid at the ends of the step time's 90 % interval.
+
+    High ends are None where at the slow end no number of replicas meets the SLO.
+    """
+
+    kept: Range
+    low_usd_per_month: float
+    high_usd_per_month: float | None
+    low_usd_per_mtok: float  # reserved
+    high_usd_per_mtok: float | None
+    slow_peak: Served  # the busiest window on the replicas that are kept, at the slow end
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +135,7 @@ class Answer:
     safety: Safety | None
     week: Served | None  # the whole stretch on the fleet that is kept
     cost: FleetCost | None
+    spread: KeptRange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +165,18 @@ class ElasticCost:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiAlone:
+    """Every request sent to the API and no fleet: what overflow must be held against."""
+
+    model: str
+    usd_per_month: float
+    saving_usd_per_month: float
+    usd_per_mtok: float
+    cached_input_frac: float | None  # of prompt tokens, at the cached price; None: not known
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Detail:
     """What is worked out for the best answers only."""
 
@@ -160,6 +191,7 @@ class Detail:
     plans: tuple[PlanCost, ...]
     spot: Spot | None
     spot_note: str
+    api: ApiAlone | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from weighbridge.capacity.sizing import (
 )
 from weighbridge.study.size_costs import fleet_cost
 from weighbridge.study.size_question import Progress
+from weighbridge.study.size_range import kept_range
 from weighbridge.study.size_result import Answer, Price, Setup
 
 # Simulated together before what has become hopeless is dropped: a fixed number, so that the answer
@@ -195,6 +196,7 @@ def _whole(found: Sought) -> Sought:
         safety=safe,
         week=week,
         cost=cost,
+        spread=kept_range(case, decided.sought, safe, cost),
     )
     return replace(found, answer=answer, sizer=decided.sought)
 
