@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from weighbridge.capacity.calibrate import calibration
+from weighbridge.capacity.calibrate.calibration import HELD_OUT_FRAC
+from weighbridge.capacity.calibrate.evidence import LEAST_REQUESTS
 from weighbridge.capacity.calibrate.search import Effort
 from weighbridge.capacity.simulation import simulate
 from weighbridge.capacity.step_time import EngineLimits, StepTime
@@ -292,3 +295,13 @@ def test_a_file_that_is_no_profile_is_refused(tmp_path: Path) -> None:
         load_endpoint_profile(path)
     with pytest.raises(InputError, match="cannot be read"):
         load_endpoint_profile(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("page", ["calibrating.md", "benchmarks-to-bring.md"])
+def test_the_pages_name_the_least_number_of_requests(page: str) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / page).read_text("utf-8")
+    n_in_all = round(LEAST_REQUESTS / (1 - HELD_OUT_FRAC))
+    assert re.search(rf"\b{n_in_all}\b", text)
+    assert re.search(rf"\b{LEAST_REQUESTS}\b", text)
+    assert "--drive" in text
+    assert "weighbridge calibrate" in text
