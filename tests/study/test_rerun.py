@@ -310,3 +310,42 @@ def test_the_command_prints_what_changed_within_the_screen(place, scenario, ledg
     lone = CliRunner().invoke(weighbridge, ["decide", "--spend", "1", "--traffic", "new"])
     assert lone.exit_code == 2
     assert "give --against" in lone.output
+
+
+def test_another_choice_of_gpu_is_a_line_of_its_own(tmp_path):
+    rents = {"h100-sxm": ("0.3", "9"), "h200-sxm": ("9", "0.3")}
+    rows = [
+        f"  - {{id: lab-{gpu}-{n}, provider: Lab, kind: specialist, gpu: {gpu}, n_gpus: 1, "
+        f"plan: on_demand, usd_per_gpu_hour: {usd}, source: a test, checked_on: {on}}}"
+        for gpu, pair in rents.items()
+        for n, (usd, on) in enumerate(zip(pair, ("2026-07-01", "2026-11-01"), strict=True))
+    ]
+    # The other offers of these GPUs would set the median: put them on the same price and day.
+    for offer in load_catalog().offers:
+        if offer.gpu in rents and offer.plan == "on_demand" and offer.kind == "specialist":
+            for n, on in enumerate(("2026-07-01", "2026-11-01")):
+                key = offer.id if n == 0 else f"{offer.id}-later"
+                rows.append(
+                    f"  - {{id: {key}, provider: {offer.provider}, kind: specialist, "
+                    f"gpu: {offer.gpu}, n_gpus: 1, plan: on_demand, "
+                    f"usd_per_gpu_hour: {rents[offer.gpu][n]}, source: a test, checked_on: {on}}}"
+                )
+    (tmp_path / "catalog.yaml").write_text("offers:\n" + "\n".join(rows) + "\n")
+    scenario = parse_scenario(
+        f"name: Test\nmonthly_spend_usd: 50000\nmodel: gpt-4o-mini\nprovider: openai\n"
+        f"catalog_file: {tmp_path / 'catalog.yaml'}\noptions: [api, rented]\n"
+        "throughput: null\ncandidate: llama-3.1-8b\n"
+    )
+    study = decide(scenario, None, run(THEN))
+    (tmp_path / "old.json").write_bytes(study_to_json(study))
+    now = decide(scenario, None, run(TODAY, against=read_old_study(tmp_path / "old.json")))
+    assert_exact(now.change)
+    assert "H100" in study.option("rented").fleet.gpu
+    assert "H200" in now.option("rented").fleet.gpu
+    found = causes(now.change, "rented")
+    fleet = found["fleet", "choice of GPU and deployment"]
+    assert "H100" in fleet.was
+    assert "H200" in fleet.now
+    assert fleet.usd_per_month < 0
+    rent = next(p for (kind, cause), p in found.items() if "H100" in cause and kind == "input")
+    assert rent.usd_per_month > 0
