@@ -35,6 +35,20 @@ def test_the_results_are_of_the_fit_that_ships(errors):
     }
 
 
+@pytest.mark.parametrize(("metric", "median", "width"), [("tpot", 0.15, 2.0), ("ttft", 0.25, 3.5)])
+def test_recorded_errors_of_groups_left_out_reach_their_bars(errors, metric, median, width):
+    found = errors["overall"][metric]
+    assert found["median_error"] <= median
+    assert 0.85 <= found["covered"] <= 0.95
+    assert found["interval_width"] <= width
+
+
+def test_recorded_errors_with_other_concurrencies_of_the_mix_reach_their_bars(errors):
+    found = errors["calibrated"]["tpot"]
+    assert found["median_error"] <= 0.04
+    assert found["p90_error"] <= 0.10
+
+
 def test_the_results_hold_figures_of_groups_and_no_measurements(checkout, errors):
     for name in ("serving_errors.json", "serving_aggregates.json"):
         text = (checkout / "benchmarks" / "results" / name).read_text()
