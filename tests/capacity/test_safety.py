@@ -9,7 +9,7 @@ from weighbridge.capacity.fleet import FleetPlan, Loss
 from weighbridge.capacity.frontier import frontier
 from weighbridge.capacity.safety import one_lost, safety
 from weighbridge.capacity.simulation import simulate
-from weighbridge.capacity.sizing import needed_replicas
+from weighbridge.capacity.sizing import confirmed, needed_replicas
 from weighbridge.capacity.stretch import inside, multiplied
 from weighbridge.capacity.traffic import Requests
 
@@ -121,3 +121,26 @@ def test_the_frontier_holds_its_fleet_and_ends_where_the_target_breaks(sized) ->
     assert rates == sorted(rates)
     assert all(point.peak.slo_met for point in points if point.load_ratio <= 1.0)
     assert not points[-1].peak.slo_met
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_loss_is_never_told_better_than_what_binds(made, seed: int) -> None:
+    """What binds may be seen in the whole stretch only, whose queues began before the window."""
+    rng = np.random.default_rng(seed)
+    hours = [made.requests(int(rng.integers(500, 1400)), 25.0, seed + i).arrival_s for i in (0, 9)]
+    arrival_s = np.concatenate([hours[0], hours[0][-1] + 20.0 + hours[1]])
+    n = len(arrival_s)
+    requests = Requests(arrival_s, rng.integers(100, 2000, n), rng.integers(1, 200, n))
+    case = made.case(requests, window_s=30.0, headroom_frac=0.0)
+    needed, sought = needed_replicas(case)
+    decided = confirmed(case, needed, sought)
+    assert decided.too_few is not None
+    safe = safety(case, decided.sought, decided.n_replicas)
+    assert safe.unspared is not None
+    assert decided.too_few.n_replicas == decided.n_replicas - 1
+    assert not safe.unspared.during.slo_met
+    worst = [
+        max(r / t.limit_s for r, t in zip(of.reached_s, case.slo.targets, strict=True))
+        for of in (safe.unspared.during, decided.too_few)
+    ]
+    assert worst[0] >= worst[1]

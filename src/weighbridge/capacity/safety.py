@@ -97,7 +97,7 @@ def safety(case: Case, sought: Sizer, n_needed: int) -> Safety:
     n_fleet = n_headroom
     if case.n_spare_replicas:
         n_fleet = _spared_replicas(case, sought, n_headroom)
-    unspared = one_lost(case, sought.load, n_needed) if n_needed > 1 else None
+    unspared = _unspared(case, sought, n_needed) if n_needed > 1 else None
     return Safety(
         needed=replica_range(case, sought, n_needed),
         n_headroom_replicas=n_headroom,
@@ -105,6 +105,15 @@ def safety(case: Case, sought: Sizer, n_needed: int) -> Safety:
         unspared=unspared,
         spared=one_lost(case, sought.load, n_fleet) if n_fleet > 1 else _nothing_left(sought),
     )
+
+
+def _unspared(case: Case, sought: Sizer, n_needed: int) -> OneLost:
+    """One lost of those that are needed; never better than the fleet that was seen too small."""
+    lost = one_lost(case, sought.load, n_needed)
+    seen = sought.try_out(n_needed - 1)
+    if _excess_ratio(case, seen) > _excess_ratio(case, lost.during):
+        return OneLost(n_needed, lost.lost_s, seen, lost.lost_s)
+    return lost
 
 
 def _nothing_left(sought: Sizer) -> OneLost:

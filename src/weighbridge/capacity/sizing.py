@@ -322,9 +322,9 @@ def confirmed(case: Case, needed: Needed, sought: Sizer) -> Decided:
         judged = inside(case.requests, *missed)
         too_few = served(case.requests, outcome, case.slo, judged)
         load = window_load(case.requests, *missed)
-        sought = Sizer(
-            case, case.band.mid, load, work(load.requests, case.band.mid, case.limits, case.slo)
-        )
+        loaded = work(load.requests, case.band.mid, case.limits, case.slo)
+        # What the whole stretch showed of this window goes before a simulation of it alone.
+        sought = Sizer(case, case.band.mid, load, loaded, {n: too_few})
         n = max(sought.needed(n + 1) or n + 1, n + 1)
         if n > too_few.n_replicas + 1 and not sought.try_out(n - 1).slo_met:
             too_few = sought.try_out(n - 1)
