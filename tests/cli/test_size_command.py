@@ -59,6 +59,18 @@ def test_the_screen_says_best_first_in_a_hundred_columns(sized) -> None:
     assert "per million tokens" in screen
     for words in ("Flattering", "Binds:", "A loss:", "Other ways to run it", "replicas needed"):
         assert words in screen
+    for words in ("Range: kept", "Everything to the API", "no saving"):
+        assert words in screen
+
+
+def test_no_way_to_run_it_is_cut_short(sized) -> None:
+    screen, out = sized
+    ways = screen[screen.index("Other ways to run it") : screen.index("Note:")]
+    assert "\N{HORIZONTAL ELLIPSIS}" not in ways
+    with (out / "ways.csv").open() as text:
+        rows = [row for row in csv.DictReader(text) if row["kind"] == "all_to_api"]
+    assert [row["slo_met"] for row in rows] == [""]
+    assert float(rows[0]["usd_per_month"]) > 0
 
 
 def test_every_file_is_written_and_the_numbers_agree(sized) -> None:
@@ -139,7 +151,7 @@ def test_every_bad_question_exits_two_says_what_to_do_and_writes_nothing(trace, 
         assert not out.exists(), name
         lines = "\n".join(line for line in result.stderr.splitlines() if line.strip())
         # What a replica reaches is the fit's, which new measurements move.
-        lines = re.sub(r"it is [\d.]+m?s;", "it is (so long);", lines)
+        lines = re.sub(r"it is [\d.]+m?s([;,])", r"it is (so long)\1", lines)
         told.append(f"# {name}\n" + lines.replace(str(trace), "trace.csv") + "\n")
     golden, found = GOLDEN / "command_errors.txt", "\n".join(told)
     if os.environ.get("WEIGHBRIDGE_WRITE_GOLDEN"):

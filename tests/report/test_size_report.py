@@ -16,7 +16,14 @@ from weighbridge.capacity.slo import parse_slo
 from weighbridge.charts import sizing
 from weighbridge.report.size_files import size_tables, size_to_json
 from weighbridge.report.size_html import render_size_html
-from weighbridge.report.size_words import range_words, usd_per_mtok
+from weighbridge.report.size_words import (
+    headline,
+    mtok_words,
+    range_words,
+    saving_words,
+    slow_words,
+    usd_per_mtok,
+)
 from weighbridge.study.size import size
 from weighbridge.study.size_question import SizeQuestion, TrafficQuestion
 
@@ -131,6 +138,59 @@ def test_json_is_whole_and_tables_say_the_same(study) -> None:
     assert len(tables["frontier.csv"]) == n_points
     first = tables["multiples.csv"][0]
     assert float(first["n_low"]) <= float(first["n_mid"]) <= float(first["n_high"])
+
+
+def with_spread(study, n_high):
+    """The study with a range of its own: 1 to `n_high` replicas kept of 2."""
+    best = study.sized[0]
+    most = None if n_high is None else float(n_high)
+    spread = dataclasses.replace(
+        best.spread,
+        kept=Range(1, 2, n_high),
+        low_usd_per_mtok=0.88,
+        high_usd_per_mtok=most and 0.75 * most,
+        low_usd_per_month=700.0,
+        high_usd_per_month=most and 600.0 * most,
+    )
+    best = dataclasses.replace(best, spread=spread)
+    return dataclasses.replace(study, answers=(best, *study.answers[1:]))
+
+
+def test_the_range_reaches_headline_page_and_tables(study) -> None:
+    told = with_spread(study, 3)
+    assert mtok_words(told.sized[0]).endswith(" (0.88-2.25)")
+    assert "($700 to $1.80k) a month" in headline(told)
+    assert "(0.88-2.25) per million tokens" in headline(told)
+    page = render_size_html(told)
+    assert "(0.88-2.25)" in page
+    assert "2 (1 to 3)" in page
+    assert "At the slow end the" in page
+    row = next(csv.DictReader(io.StringIO(size_tables(told)["answers.csv"])))
+    assert (row["n_kept_low"], row["n_kept_high"]) == ("1", "3")
+    assert float(row["high_usd_per_month"]) == 1800.0
+    spread = json.loads(size_to_json(told))["answers"][0]["spread"]
+    assert spread["kept"] == {"n_low": 1, "n_mid": 2, "n_high": 3}
+    assert spread["high_usd_per_mtok"] == 2.25
+
+
+def test_a_slow_end_that_no_fleet_meets_is_infinite_and_null(study) -> None:
+    told = with_spread(study, None)
+    assert "(0.88-\N{INFINITY})" in headline(told)
+    assert json.loads(size_to_json(told))["answers"][0]["spread"]["high_usd_per_month"] is None
+    assert "\N{INFINITY}" in render_size_html(told)
+
+
+def test_the_slow_end_says_whether_the_target_holds(study) -> None:
+    best = study.sized[0]
+    for met, verdict in ((True, "the SLO holds."), (False, "the SLO breaks.")):
+        peak = dataclasses.replace(best.spread.slow_peak, slo_met=met)
+        changed = dataclasses.replace(best, spread=dataclasses.replace(best.spread, slow_peak=peak))
+        assert slow_words(study, changed).endswith(verdict)
+
+
+def test_a_saving_that_no_bill_would_show_is_none() -> None:
+    assert saving_words(0.0, 5830.0) == saving_words(-12.0, 5830.0) == "no saving"
+    assert saving_words(583.0, 5830.0) == "$583"
 
 
 @pytest.mark.parametrize(

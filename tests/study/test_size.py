@@ -62,6 +62,12 @@ def question(trace, **changed):
     return SizeQuestion(**{**given, **changed})
 
 
+def calibrated(trace, path, **changed):
+    """A question about an endpoint of one's own, of which the profile tells the rest."""
+    none = {"gpus": (), "precisions": (), "n_tensor_parallel": ()}
+    return question(trace, profile=path, **{**none, **changed})
+
+
 def write_profile(path, slower=1.0, **changed):
     """An endpoint whose tokens take 15 ms and whose prompts 50 us a token."""
     values = {
@@ -104,8 +110,7 @@ def write_profile(path, slower=1.0, **changed):
 def test_an_endpoint_of_ones_own_is_the_only_deployment_and_its_errors_the_range(
     trace, tmp_path
 ) -> None:
-    told = question(trace, profile=write_profile(tmp_path / "p.json"), gpus=(), precisions=())
-    study = size(told)
+    study = size(calibrated(trace, write_profile(tmp_path / "p.json")))
     assert [a.basis for a in study.answers] == ["calibrated"]
     best = study.sized[0]
     assert best.setup.gpu == "l40s"
@@ -117,7 +122,7 @@ def test_an_endpoint_of_ones_own_is_the_only_deployment_and_its_errors_the_range
 def test_a_slower_endpoint_needs_more_replicas(trace, tmp_path) -> None:
     slo = parse_slo("tpot_p95=80ms,ttft_p95=2s")
     counts = [
-        size(question(trace, slo=slo, profile=write_profile(tmp_path / f"{i}.json", slower)))
+        size(calibrated(trace, write_profile(tmp_path / f"{i}.json", slower), slo=slo))
         .sized[0]
         .safety.needed.n_mid
         for i, slower in enumerate((1.0, 4.0))
@@ -129,23 +134,23 @@ def test_traffic_that_an_endpoint_never_saw_is_refused(trace, tmp_path) -> None:
     covered = Covered((4000.0, 8000.0), (1.0, 200.0), (1.0, 60.0), (0.5, 4.0))
     path = write_profile(tmp_path / "p.json", covered=covered)
     with pytest.raises(InputError, match="none of the traffic's requests"):
-        size(question(trace, profile=path))
+        size(calibrated(trace, path))
 
 
 def test_traffic_beyond_what_an_endpoint_saw_widens_the_range_and_says_so(trace, tmp_path) -> None:
     covered = Covered((40.0, 120.0), (1.0, 200.0), (1.0, 60.0), (0.5, 4.0))
     path = write_profile(tmp_path / "p.json", covered=covered)
-    best = size(question(trace, profile=path)).sized[0]
+    best = size(calibrated(trace, path)).sized[0]
     assert any("lie outside the measured" in line for line in best.rests_on)
 
 
 def test_a_profile_of_another_model_is_refused(trace, tmp_path) -> None:
     path = write_profile(tmp_path / "p.json")
     with pytest.raises(InputError, match=r"is of llama-3.1-8b, and qwen3-8b is asked for"):
-        size(question(trace, model="qwen3-8b", profile=path))
+        size(calibrated(trace, path, model="qwen3-8b"))
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
-        size(question(trace, profile=tmp_path / "bad.json"))
+        size(calibrated(trace, tmp_path / "bad.json"))
 
 
 def test_points_of_another_model_correct_nothing_and_are_refused(trace, tmp_path) -> None:
