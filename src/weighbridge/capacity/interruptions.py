@@ -104,8 +104,10 @@ def spot_range(
         The central ones and the rough ones, such as those of the assumption's P90.
     seed : int
     """
-    central, rough = (spot(case, sought, n_fleet, one, seed) for one in terms)
-    return SpotRange(central, rough)
+    central = spot(case, sought, n_fleet, terms[0], seed)
+    if terms[1] == terms[0]:
+        return SpotRange(central, central)
+    return SpotRange(central, spot(case, sought, n_fleet, terms[1], seed))
 
 
 def spot(case: Case, sought: Sizer, n_fleet: int, terms: SpotTerms, seed: int) -> Spot:

@@ -13,12 +13,19 @@ from weighbridge.capacity.elastic import (
 )
 from weighbridge.capacity.estimate import repeated_tokens
 from weighbridge.capacity.frontier import FrontierPoint, frontier
-from weighbridge.capacity.interruptions import NOT_MODELLED, Spot, SpotTerms, spot
+from weighbridge.capacity.interruptions import (
+    NOT_MODELLED,
+    Spot,
+    SpotRange,
+    SpotTerms,
+    spot_range,
+)
 from weighbridge.capacity.served import load_by_step
 from weighbridge.capacity.sizing import Case
 from weighbridge.capacity.table import CapacityTable
 from weighbridge.capacity.table_building import capacity_table
 from weighbridge.capacity.traffic import Requests
+from weighbridge.catalog.assumptions import load_assumptions
 from weighbridge.catalog.facts import Catalog
 from weighbridge.study.size_costs import plan_costs
 from weighbridge.study.size_result import Answer, ApiAlone, Detail, ElasticCost, Setup
@@ -57,11 +64,10 @@ def detail_of(found: Sought, catalog: Catalog, terms: Terms, is_best: bool) -> D
     n_needed, n_fleet = answer.safety.needed.n_mid, answer.safety.n_fleet_replicas
     points = frontier(case, found.sizer, n_needed)
     table = capacity_table(case, answer.setup.n_gpus, MULTIPLES, found.candidate.rests_on)
-    taken = None
+    taken, rough = None, None
     if is_best:
-        each = _n_per_machine_replicas(catalog, answer.setup)
-        spot_terms = replace(terms.spot, n_per_machine_replicas=each)
-        taken = spot(case, found.sizer, n_fleet, spot_terms, terms.seed)
+        both = _spot_range(found, catalog, terms)
+        taken, rough = both.central, both.rough
     step_s = clock_step_s(case.requests.duration_s)
     full = answer.cost.full_load_tokens_per_s
     return Detail(
@@ -75,7 +81,7 @@ def detail_of(found: Sought, catalog: Catalog, terms: Terms, is_best: bool) -> D
         elastic=_elastic(found, terms) if is_best else (),
         plans=plan_costs(catalog, answer.setup, n_fleet, answer.week, taken),
         spot=taken,
-        spot_note=_spot_note(case, taken) if taken is not None else "",
+        spot_note=_spot_note(case, taken, rough) if taken and rough else "",
         api=_api_alone(found, terms.api) if is_best and terms.api is not None else None,
     )
 
@@ -183,7 +189,20 @@ def _n_per_machine_replicas(catalog: Catalog, setup: Setup) -> int:
     return max([1, *offered])
 
 
-def _spot_note(case: Case, taken: Spot) -> str:
+def _spot_range(found: Sought, catalog: Catalog, terms: Terms) -> SpotRange:
+    """Spot at the rate told or assumed, and at the assumption's P90 where that is rougher."""
+    answer, case = found.answer, found.candidate.case
+    assert answer.safety is not None
+    each = _n_per_machine_replicas(catalog, answer.setup)
+    central = replace(terms.spot, n_per_machine_replicas=each)
+    p90 = load_assumptions()["spot_interruptions_per_replica_month"].p90
+    most = max(p90, central.interruptions_per_month_ratio)
+    rough = replace(central, interruptions_per_month_ratio=most)
+    n_fleet = answer.safety.n_fleet_replicas
+    return spot_range(case, found.sizer, n_fleet, (central, rough), terms.seed)
+
+
+def _spot_note(case: Case, taken: Spot, rough: Spot) -> str:
     each = taken.terms.n_per_machine_replicas
     notes = [f"{each} replicas share a machine and are lost together."] if each > 1 else []
     if not taken.is_repaired:
@@ -193,5 +212,13 @@ def _spot_note(case: Case, taken: Spot) -> str:
         notes.append(
             f"No interruption fell into these {hours:.3g} hours: what they cost is read off the "
             "replicas that are down at once."
+        )
+    if rough.terms != taken.terms:
+        more = f"{rough.n_extra_replicas} more replicas"
+        repair = f"{more} repair it" if rough.is_repaired else f"not even {more} repair it"
+        rate = rough.terms.interruptions_per_month_ratio
+        notes.append(
+            f"At {rate:g} interruptions a month (P90 of what is assumed) {rough.n_interruptions} "
+            f"fall into the stretch, {rough.n_down_replicas} are down at once, and {repair}."
         )
     return " ".join([*notes, NOT_MODELLED])
