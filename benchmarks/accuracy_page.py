@@ -134,7 +134,8 @@ def choices(errors: Figures, priors: Figures) -> Iterator[str]:
         "with these errors before them: the loss, the strengths of the priors, which conditions",
         "widen an interval, the distances over which errors go together, and how to read rows",
         "that do not tell everything. The aggregates below had no part, but for the ratio of",
-        "AMD's GPUs. What the choices are worth, as medians for times per output token and to first token:",
+        "AMD's GPUs. What the choices are worth, as medians for times per output token and to",
+        "first token:",
     )
     yield "| instead | TPOT | TTFT |"
     yield "|---|--:|--:|"
