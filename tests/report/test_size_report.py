@@ -18,6 +18,7 @@ from weighbridge.report.size_files import size_tables, size_to_json
 from weighbridge.report.size_html import render_size_html
 from weighbridge.report.size_words import (
     headline,
+    loss_words,
     mtok_words,
     range_words,
     saving_words,
@@ -186,6 +187,7 @@ def test_the_slow_end_says_whether_the_target_holds(study) -> None:
         peak = dataclasses.replace(best.spread.slow_peak, slo_met=met)
         changed = dataclasses.replace(best, spread=dataclasses.replace(best.spread, slow_peak=peak))
         assert slow_words(study, changed).endswith(verdict)
+        assert ("at its slow end it breaks" in loss_words(study, changed)) is not met
 
 
 def test_a_saving_that_no_bill_would_show_is_none() -> None:

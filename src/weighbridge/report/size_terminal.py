@@ -177,7 +177,7 @@ def _ways(study: SizeStudy, detail: Detail, width: int) -> Iterable[RenderableTy
             "",
             _plan_words(plan.n_gpus, plan.usd_per_gpu_hour, plan.note),
         )
-    return [table, *wrapped("Spot: ", words.spot_words(detail), width, 6, "dim")]
+    return [table, *wrapped("Spot: ", words.spot_words(detail), width, 12, "dim")]
 
 
 def _plan_words(n_gpus: int, usd_per_gpu_hour: float, note: str) -> str:

@@ -199,6 +199,8 @@ def loss_words(study: SizeStudy, answer: Answer) -> str:
             f" Of the {s.spared.n_replicas} that are kept: it {verdict} "
             f"({_reached(study, s.spared.during.reached_s)})."
         )
+    if answer.spread is not None and not answer.spread.slow_peak.slo_met:
+        text += " Both at the expected step time: at its slow end it breaks without any loss."
     return text
 
 
