@@ -58,7 +58,7 @@ slo: ttft_p95=1s,tpot_p95=60ms
 
 @pytest.fixture
 def written(tmp_path, monkeypatch):
-    monkeypatch.setattr(simulated_fleet, "bounds_of", lambda load: QUICK)
+    monkeypatch.setattr(simulated_fleet, "bounds_of", lambda *_: QUICK)
 
     def write(**changes):
         ends = {"e2e": (0.98, 1.01), "tpot": (0.8, 1.3), "ttft": (0.7, 1.6)}

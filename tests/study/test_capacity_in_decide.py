@@ -42,7 +42,7 @@ IMPOSSIBLE = STATED.replace("ttft_p95=1s", "ttft_p95=1ms")
 def _quick() -> Iterator[None]:
     """A few requests: what is tested here does not hang on their number."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simulated_fleet, "bounds_of", lambda load: Bounds(60, 180, compiled=False))
+        patch.setattr(simulated_fleet, "bounds_of", lambda *_: Bounds(60, 180, compiled=False))
         yield
 
 

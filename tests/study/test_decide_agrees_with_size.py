@@ -55,7 +55,7 @@ def made() -> TypedRequests:
 def decided() -> Simulation:
     with pytest.MonkeyPatch.context() as patch:
         quick = Bounds(N, 8_000, compiled=False)
-        patch.setattr(simulated_fleet, "bounds_of", lambda load: quick)
+        patch.setattr(simulated_fleet, "bounds_of", lambda *_: quick)
         scenario = parse_scenario(SCENARIO)
         book = open_facts(scenario, dt.date(2026, 11, 21)).book
         traffic = from_scenario(scenario, book, dt.date(2026, 11, 21), "s")

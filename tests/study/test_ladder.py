@@ -96,13 +96,13 @@ def test_every_demand_is_judged_on_the_same_window(monkeypatch):
 def test_the_whole_hour_is_judged_where_a_compiled_kernel_is(monkeypatch):
     hour = load(5000, 3600.0)
     monkeypatch.setattr(ladder, "numba_is_here", lambda: True)
-    assert bounds_of(hour).compiled
-    assert not bounds_of(load(200)).compiled  # as much of it, sooner done than loaded
-    assert window(hour, 0.5, bounds_of(hour)) is hour
+    assert bounds_of(hour, 0.5).compiled
+    assert not bounds_of(load(200), 0.5).compiled  # as much of it, sooner done than loaded
+    assert window(hour, 0.5, bounds_of(hour, 0.5)) is hour
     monkeypatch.setattr(ladder, "numba_is_here", lambda: False)
-    part = window(hour, 0.5, bounds_of(hour))
-    assert 1000 <= part.judged.sum() < 1200
-    assert window(hour, 0.1, bounds_of(hour)).judged.sum() < part.judged.sum()
+    part = window(hour, 0.5, bounds_of(hour, 0.5))
+    assert 2000 <= part.judged.sum() < 2300
+    assert window(hour, 0.1, bounds_of(hour, 0.5)).judged.sum() < part.judged.sum()
 
 
 def test_the_climb_ends_at_a_size_that_carries_enough():

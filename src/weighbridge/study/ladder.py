@@ -54,9 +54,9 @@ class Bounds:
         return replace(self, compiled=False)
 
 
-PLAIN = Bounds(n_window_requests=1_000, n_most_requests=4_000, compiled=False)
-COMPILED = Bounds(n_window_requests=20_000, n_most_requests=100_000, compiled=True)
-FEW_REQUESTS = 500  # simulated sooner than the compiled kernel is translated, or even loaded
+PLAIN = Bounds(n_window_requests=2_000, n_most_requests=8_000, compiled=False)
+COMPILED = Bounds(n_window_requests=60_000, n_most_requests=300_000, compiled=True)
+FEW_REQUESTS = 2_000  # simulated sooner than the compiled kernel is translated, or even loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +199,15 @@ def cut(load: PeakLoad, n_most_requests: float) -> PeakLoad:
     return PeakLoad(requests, judged, load.from_s + start - first, load.from_s + end - first, False)
 
 
-def bounds_of(load: PeakLoad) -> Bounds:
+def bounds_of(load: PeakLoad, n_fewest: float) -> Bounds:
     """The whole hour by the compiled kernel where there is one; a part of it by the plain one.
 
     What is simulated hangs on whether numba is installed, never on whether its cache is warm.
     """
     if not numba_is_here():
         return PLAIN
-    return COMPILED if int(load.judged.sum()) > FEW_REQUESTS else COMPILED.by_hand
+    n_at_full_load = int(load.judged.sum()) / n_fewest  # of one replica
+    return COMPILED if n_at_full_load > FEW_REQUESTS else COMPILED.by_hand
 
 
 def window(load: PeakLoad, n_fewest: float, bounds: Bounds) -> PeakLoad:

@@ -114,7 +114,7 @@ class Bench:
     @property
     def bounds(self) -> Bounds:
         """How much of the peak is simulated, and how."""
-        return bounds_of(self.load)
+        return bounds_of(self.load, self.n_fewest)
 
     @cached_property
     def window(self) -> PeakLoad:
@@ -231,8 +231,8 @@ def _told(bench: Bench, rungs: Sequence[Rung]) -> str:
     last = rungs[-1]
     return (
         f"{bench.question.traffic.words}; fleets of {sizes} simulated on multiples of {judged}; "
-        f"beyond {last.demand_ratio:.3g} times today's demand, which {last.n_replicas} carry, they "
-        "grow in proportion"
+        f"beyond {last.demand_ratio:.3g} times today's demand, the most that {last.n_replicas} of "
+        "them carry, fleets grow in proportion"
     )
 
 
