@@ -186,6 +186,9 @@ def test_what_engines_do_start_is_let_through(catalog) -> None:
     assert "taken in FP16" in doubts(t4)[0]
     unpacked = Deployment(model, catalog.gpu("a100-80gb-sxm"), 1, "fp8")
     assert "no fp8 units" in doubts(unpacked)[0]
+    mixture = catalog.model("qwen3-30b-a3b")
+    spread = Deployment(mixture, catalog.gpu("h100-sxm"), 8, "fp8", expert_parallel=True)
+    assert "no difference" in doubts(spread)[0]
     pairs = Deployment(model, catalog.gpu("h100-nvl"), 4, "bf16")
     assert "span 2 groups of 2" in doubts(pairs)[0]
 

@@ -52,6 +52,8 @@ def doubts(deployment: Deployment) -> tuple[str, ...]:
         told.append(
             f"{gpu.name} has no {deployment.precision} units: weights are unpacked to 16 bits"
         )
+    if deployment.expert_parallel and deployment.n_data_parallel == 1:
+        told.append("the fit tells no difference between experts spread and split in one rank")
     domain = gpu.n_gpus_per_domain or 1
     if 1 < domain < deployment.n_gpus:
         told.append(
