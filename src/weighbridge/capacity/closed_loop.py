@@ -26,7 +26,7 @@ from weighbridge.capacity.nearby import (
     nearest,
 )
 from weighbridge.capacity.prediction import ClosedLoop, Prediction
-from weighbridge.capacity.roofline import cache_s_per_token, decode_s, mixed_s, pair_s
+from weighbridge.capacity.roofline import cache_s_per_token, decode_s, mixed_s, pair_s, request_s
 from weighbridge.capacity.shape import Shape, shape_of
 from weighbridge.capacity.step_time import EngineLimits
 from weighbridge.capacity.traffic import Floats
@@ -138,9 +138,8 @@ def _prompt_s(
 
     def iterations(n_prompts: Floats) -> Floats:
         n_tokens = n_prompts * loop.input_tokens / n_chunks + n_running
-        return np.asarray(
-            n_chunks * (mixed_s(shape, efficiency, n_tokens) + cache_s) + n_prompts * pairs_s
-        )
+        one = mixed_s(shape, efficiency, n_tokens) + n_running * request_s(shape, efficiency)
+        return np.asarray(n_chunks * (one + cache_s) + n_prompts * pairs_s)
 
     # Prompts that arrive in the same iteration are computed together as far as the budget goes.
     n_together = np.minimum(
