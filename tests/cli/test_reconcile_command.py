@@ -82,7 +82,7 @@ def test_an_accepted_bill_is_shared_out_to_the_last_digit(made, ledger, tmp_path
     for usd, item in (
         ("1.25", "web search tool calls"),
         ("-3.07", "credit"),
-        ("2", "gpt-9, input"),
+        ("2", "code interpreter"),
     ):
         pages["data"][3]["results"].append(
             {"amount": {"value": usd, "currency": "usd"}, "line_item": item}
@@ -98,6 +98,14 @@ def test_an_accepted_bill_is_shared_out_to_the_last_digit(made, ledger, tmp_path
     assert {row["x_CostBasis"].split(":")[0] for row in rows} == {"billed"}
     assert {row["ChargeCategory"] for row in rows} == {"Usage", "Credit"}
     assert "x_Notes" not in told
+
+
+def test_a_bill_that_the_ledger_does_not_meet_is_not_accepted(made, ledger, tmp_path):
+    path = write_bill(tmp_path / "bill.csv", billed(made, Decimal(2)))
+    result = run("--bill", path, "--usage", ledger, "--accept")
+    assert result.exit_code == 2
+    assert "--accept: does not agree with the ledger: " in result.output
+    assert not (ledger / "reconciled").exists()
 
 
 def test_a_day_that_changed_since_is_not_called_billed(made, ledger, tmp_path):

@@ -16,6 +16,7 @@ from tests.study.made_bills import (
     write_ledger,
 )
 
+from weighbridge.report.reconcile_terminal import headline
 from weighbridge.study.reconcile import reconcile
 from weighbridge.units import InputError
 
@@ -100,7 +101,7 @@ def test_a_loss_spread_over_all_days_is_told_from_a_price(made, whole, tmp_path)
     spread = write_ledger(tmp_path / "usage", lost(made, 0.03, 11))
     told = reconcile(bill(tmp_path, billed(made)), spread)
     assert {state for *_, state in gaps(told)} <= set()
-    assert float(1 - told.explained_usd / told.token_usd) < EXACT
+    assert float(1 - told.explained_usd / told.token_usd) == pytest.approx(0.03, abs=EXACT)
     scattered = [f for f in told.factors if f.explanation]
     assert scattered
     assert all("missing at random" in f.explanation for f in scattered)
@@ -257,3 +258,12 @@ def test_parts_always_add_up_to_the_difference(drawn, extra, whole, made, tmp_pa
     assert sum((part.usd for part in told.parts), Decimal(0)) == told.difference_usd
     assert 0 <= told.explained_usd <= told.token_usd
     assert sum((cell.bill_usd for cell in told.cells), Decimal(0)) == told.token_usd
+
+
+def test_requests_that_are_missing_everywhere_are_not_called_explained(made, tmp_path):
+    half = write_ledger(tmp_path / "usage", lost(made, 0.5, 4))
+    told = reconcile(bill(tmp_path, billed(made)), half)
+    assert told.explained_frac == pytest.approx(0.5, abs=0.05)
+    assert told.explained_usd <= told.list_usd
+    assert told.n_gap_findings
+    assert "no day" not in headline(told)

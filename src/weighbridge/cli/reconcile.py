@@ -128,6 +128,15 @@ def _accept(found: Reconciliation, usage: Path) -> Path:
             "has nothing that the ledger explains",
             "check that it is this ledger's bill, and --map names that differ",
         )
+    standing = [finding.headline for finding in found.findings if finding.severity == "gap"]
+    if standing:
+        more = f" (and {len(standing) - 1} more)" if len(standing) > 1 else ""
+        raise InputError(
+            found.bill_name,
+            "--accept",
+            f"does not agree with the ledger: {standing[0]}{more}",
+            "run without --accept to see every finding, mend them, and accept then",
+        )
     with localcontext() as context:
         context.prec = 60
         step, kept = Decimal("1e-12"), 1 - found.discount_frac

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from weighbridge.report.screen_lines import plain, wrapped
 from weighbridge.report.terminal import WIDTH
-from weighbridge.study.bill_findings import dollars, name_of
+from weighbridge.study.bill_findings import dollars, name_of, percent
 from weighbridge.study.reconciliation import Finding, ModelFactor, Reconciliation
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def headline(told: Reconciliation) -> str:
     shown = "100 %" if told.explained_usd == told.token_usd else f"{int(explained * 10000) / 100} %"
     n_gaps = sum(cell.state in {"ledger short", "bill short"} for cell in told.cells)
     gaps = "no day and model is out of line"
+    if told.n_gap_findings:
+        gaps = "the two do not agree: see the findings"
     if n_gaps:
         gaps = (
             f"{n_gaps} {'day and model is' if n_gaps == 1 else 'days and models are'} out of line"
@@ -46,7 +48,7 @@ def render_reconciliation(told: Reconciliation, console: Console) -> None:
 def _parts(told: Reconciliation, width: int) -> list[RenderableType]:
     from rich.text import Text  # noqa: PLC0415
 
-    gaps = any(finding.severity == "gap" for finding in told.findings)
+    gaps = told.n_gap_findings
     lines: list[RenderableType] = [
         *wrapped("", headline(told), width, 3, "bold red" if gaps else "bold green"),
         *wrapped("Bill: ", _bill(told), width, 3),
@@ -119,7 +121,7 @@ def figures(one: ModelFactor) -> tuple[str, str, str, str]:
 def _frac(frac: float) -> str:
     if frac < 5e-7:
         return "none" if frac == 0 else "<0.0001 %"
-    return f"{100 * frac:.2g} %"
+    return percent(frac)
 
 
 def _causes(told: Reconciliation) -> Table:

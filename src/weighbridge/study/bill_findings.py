@@ -64,7 +64,13 @@ def name_of(provider: str | None, model: str) -> str:
 
 def share(part: Decimal, whole: Decimal) -> str:
     """A share in percent, fine enough to tell 3.0 from 3.1."""
-    return f"{float(part / whole) * 100:.2g} %" if whole else "all"
+    return percent(float(part / whole)) if whole else "all"
+
+
+def percent(frac: float) -> str:
+    """Percent with two digits, or all digits before the point; never in powers of ten."""
+    value = 100 * frac
+    return f"{value:.0f} %" if abs(value) >= 10 else f"{value:.2g} %"
 
 
 def dollars(usd: Decimal | float) -> str:

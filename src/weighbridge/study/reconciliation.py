@@ -65,10 +65,11 @@ class BillCell:
 
     @property
     def explained_usd(self) -> Decimal:
-        """Dollars of the bill that requests of the ledger explain [USD]."""
-        if self.bill_usd <= 0 or self.expected_usd <= 0:
-            return Decimal(0)
-        return min(self.bill_usd, self.expected_usd)
+        """Dollars of the bill that requests of the ledger explain [USD].
+
+        A factor above 1 explains nothing: requests that are missing everywhere look the same.
+        """
+        return max(Decimal(0), min(self.bill_usd, self.list_usd, self.expected_usd))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,11 @@ class Reconciliation:
     def explained_frac(self) -> float:
         """Share of the billed tokens' cost that the ledger explains; NaN where none is billed."""
         return float(self.explained_usd / self.token_usd) if self.token_usd > 0 else float("nan")
+
+    @property
+    def n_gap_findings(self) -> int:
+        """Findings that say that bill and ledger do not agree."""
+        return sum(finding.severity == "gap" for finding in self.findings)
 
     @property
     def difference_usd(self) -> Decimal:
