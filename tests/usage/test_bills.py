@@ -132,3 +132,28 @@ def test_our_own_cost_export_is_no_bill(tmp_path: Path) -> None:
     (tmp_path / "bill.csv").write_text(text)
     with pytest.raises(InputError, match="BilledCost: is empty: this is a computed cost"):
         read_bill(tmp_path / "bill.csv")
+
+
+@pytest.mark.parametrize("zone", ["+02:00", "-08:00"])
+def test_days_of_another_zone_are_refused_and_hours_of_it_are_not(
+    zone: str, tmp_path: Path
+) -> None:
+    text = (GOLDEN / "focus.csv").read_text()
+    (tmp_path / "days.csv").write_text(text.replace("00:00Z", f"00:00{zone}"))
+    with pytest.raises(InputError, match=r"ChargePeriodStart: is a day that begins at .* UTC"):
+        read_bill(tmp_path / "days.csv")
+    hour = text.replace("2026-10-02T00:00", "2026-10-01T01:00").replace("01T23:", "01T00:")
+    hour = hour.replace("00:00Z", f"00:00{zone}")
+    (tmp_path / "hours.csv").write_text(hour)
+    assert len(read_bill(tmp_path / "hours.csv")) == 2
+    (tmp_path / "plain.csv").write_text(HEAD + f"2026-10-01T00:00:00{zone},m,1\n")
+    with pytest.raises(InputError, match="date: is a day that begins at"):
+        read_bill(tmp_path / "plain.csv")
+
+
+@pytest.mark.parametrize("name", ["openai-costs.json", "anthropic-costs.json"])
+def test_a_page_that_is_there_twice_is_refused_by_the_bucket(name: str, tmp_path: Path) -> None:
+    text = (GOLDEN / name).read_text()
+    (tmp_path / "twice.json").write_text(f"{text}\n{text}")
+    with pytest.raises(InputError, match=r"bills 2026-10-01, .* a second time, after .*:1"):
+        read_bill(tmp_path / "twice.json")

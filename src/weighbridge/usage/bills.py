@@ -61,6 +61,8 @@ def read_bill(path: Path | str) -> tuple[BillLine, ...]:
     found = detect(file)
     bill = _bill_of(file, found)
     rows = _rows(file, bill, found.sample.delimiter)
+    if bill.envelope is not None:
+        rows = _told_once(rows, bill)
     lines = tuple(_line(row, bill, where) for where, row in rows)
     if not lines:
         raise InputError(file.name, "", "holds no line", "export the bill again")
@@ -104,6 +106,26 @@ def _rows(file: LogFile, bill: Bill, delimiter: str) -> Iterator[tuple[str, Mapp
         raise InputError(file.name, bill.envelope.more or "", problem, mend)
     for n, row in enumerate(found.rows, 1):
         yield f"{file.name}:{n}", json.loads(row, parse_float=Decimal)
+
+
+def _told_once(
+    rows: Iterator[tuple[str, Mapping[str, Any]]], bill: Bill
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Rows of pages, each bucket and its dimensions once: a page that is there twice bills twice.
+
+    Such reports are sums by dimension, so that no two honest rows differ in their amount alone.
+    """
+    amounts = {path.split(".")[1] for path in bill.amount}
+    seen: dict[str, str] = {}
+    for where, row in rows:
+        told = {name: value for name, value in row["result"].items() if name not in amounts}
+        key = json.dumps([row["bucket"], told], sort_keys=True, default=str)
+        if key in seen:
+            day, item = _day(row, bill, where), _text(row, bill.line_item) or "no line item"
+            problem = f"bills {day}, {item} a second time, after {seen[key]}"
+            raise InputError(where, "", problem, "put each page into the file once")
+        seen[key] = where
+        yield where, row
 
 
 def _csv_rows(file: LogFile, text: str, delimiter: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -188,7 +210,24 @@ def _day(row: Mapping[str, Any], bill: Bill, where: str) -> dt.date:
         if not dt.timedelta(0) < ends - begins <= _DAY:
             problem = f"covers {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M}, not one day"
             raise InputError(where, until, problem, "export the bill by day")
+        last = ends - dt.timedelta(microseconds=1)
+        if begins.date() != last.date():
+            raise InputError(where, name, _crosses(begins), _WHOLE_DAYS)
+    elif begins.time() != dt.time() and _local_time(value) == dt.time():
+        raise InputError(where, name, _crosses(begins), _WHOLE_DAYS)
     return begins.date()
+
+
+_WHOLE_DAYS = "export the bill by days of UTC: the ledger's days begin at 00:00 UTC"
+
+
+def _crosses(begins: dt.datetime) -> str:
+    return f"is a day that begins at {begins:%H:%M} UTC, so that it covers parts of two days"
+
+
+def _local_time(value: Any) -> dt.time:
+    found = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value))
+    return found.time()
 
 
 def _instant(value: Any, where: str, name: str) -> dt.datetime:
