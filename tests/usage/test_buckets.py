@@ -123,6 +123,45 @@ def test_a_bucket_summed_up_anew_contradicts_the_first_and_none_of_it_is_stored(
     assert [row for row in stored(tmp_path) if row["model"] == "gpt-4o-mini"] == before
 
 
+@pytest.mark.parametrize(
+    ("again", "told"),
+    [
+        (
+            bucket(START, 24, {}),
+            "page.json tells of it by buckets of 1 hour, grouped by model, project_id,",
+        ),
+        (bucket(START, 1, {"model": None}), "by buckets of 1 hour, grouped by project_id; .*page"),
+        (bucket(START + dt.timedelta(minutes=30), 1, {}), "would count usage twice"),
+    ],
+)
+def test_the_same_time_cut_otherwise_is_refused_and_not_counted_twice(
+    again: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    run(tmp_path, [bucket(START, 1, {})])
+    before = stored(tmp_path)
+    with pytest.raises(InputError, match=told):
+        run(tmp_path, [again], "again.json")
+    assert stored(tmp_path) == before
+    (tmp_path / "one").mkdir()
+    with pytest.raises(InputError, match="twice"):
+        run(
+            tmp_path / "one",
+            [bucket(START, 1, {}), bucket(START - dt.timedelta(hours=1), 1, {}), again],
+        )
+
+
+def test_other_hours_other_reports_and_unfinished_days_are_not_the_same_usage(
+    tmp_path: Path,
+) -> None:
+    today = NOW.replace(hour=0, minute=0)
+    run(tmp_path, [bucket(START, 1, {"object": "completions"}), bucket(today, 24, {})])
+    later = START + dt.timedelta(hours=1)
+    other = {"object": "embeddings", "model": None, "output_tokens": 0}
+    run(tmp_path, [bucket(START, 1, other), bucket(later, 1, {"model": None})], "b.json")
+    run(tmp_path, [bucket(today, 1, {})], "c.json")
+    assert len(stored(tmp_path)) == 40
+
+
 def test_a_contradiction_in_one_file_leaves_the_same_line_of_another_alone(tmp_path: Path) -> None:
     run(tmp_path, [bucket(START, 1, {})])
     files = []
@@ -173,7 +212,9 @@ def test_a_bucket_that_has_not_ended_is_rejected(tmp_path: Path) -> None:
 
 def test_pages_that_are_not_the_last_say_so(tmp_path: Path) -> None:
     whole = run(tmp_path, [bucket(START, 1, {})]).manifests[0]
-    torn = run(tmp_path, [bucket(START, 2, {})], "b.json", has_more=True).manifests[0]
+    torn = run(
+        tmp_path, [bucket(START + dt.timedelta(hours=1), 2, {})], "b.json", has_more=True
+    ).manifests[0]
     assert not any("has_more" in line for line in whole.cannot_tell)
     assert any("has_more" in line for line in torn.cannot_tell)
 

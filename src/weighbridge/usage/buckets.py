@@ -20,8 +20,10 @@ import pyarrow as pa
 
 from weighbridge.units import InputError
 from weighbridge.usage.batches import Batch, RowDecoder, slowly
+from weighbridge.usage.bucket_layouts import runs_of
 from weighbridge.usage.convert import Ints, Mask, Numbers, to_counts
 from weighbridge.usage.faults import Faults
+from weighbridge.usage.manifests import BucketRun
 from weighbridge.usage.sources.source import Source
 
 MOST_ROWS = 20_000_000  # of one file, where nothing else is said
@@ -136,6 +138,7 @@ class RequestCounter:
         self._paths = {take.quantity: take.paths for take in source.takes}
         self._weighed = (*_WEIGHED, *(() if source.input_includes_cache else _WEIGHED_APART))
         self._tokens_per_request = tokens_per_request
+        self.runs: tuple[BucketRun, ...] = ()  # of the file whose tasks were made last
         self._must_say = any(t.quantity == "n_requests" and t.required for t in source.takes)
 
     def tasks(self, items: Sequence[bytes], where: str) -> Iterator[BucketsTask]:
@@ -146,6 +149,7 @@ class RequestCounter:
             problem = f"{self._source.title} tells of no number of requests"
             mend = "say how many tokens a request of yours uses: --tokens-per-request 3000"
             raise InputError(where, "", problem, mend) from None
+        self.runs = runs_of(items, self._source)
         n_rows = sum(counts)
         if n_rows > self._most_rows:
             problem = f"stands for {n_rows:,} requests, and each would become a row"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 
 from weighbridge.units import InputError, TooManyRejectsError
+from weighbridge.usage.bucket_layouts import finished, refuse_other_cut
 from weighbridge.usage.buckets import RequestCounter, resolution_words
 from weighbridge.usage.detect import named_rightly
 from weighbridge.usage.duplicates import Renamed, Seen, Staged, find_seen, whole_rows
@@ -28,6 +29,7 @@ from weighbridge.usage.inputs import LogFile, Reading, format_of
 from weighbridge.usage.kinds import BILLS
 from weighbridge.usage.locating import located_in
 from weighbridge.usage.log_files import find_files
+from weighbridge.usage.manifests import BucketRun
 from weighbridge.usage.recognising.importing import hasher_named, takes_prompts, without_prompts
 from weighbridge.usage.recognising.stored import table_of
 from weighbridge.usage.rejects import hashes_of_lines, write_rejects
@@ -192,6 +194,12 @@ class _FileRead:
         return sum(chunk.n_left_out for chunk in self.chunks)
 
     @property
+    def bucket_runs(self) -> tuple[BucketRun, ...]:
+        """How a report's finished buckets are cut; none of a log of requests."""
+        counter = self.reading.counter
+        return () if counter is None else finished(counter.runs, self.plan.now_us)
+
+    @property
     def import_id(self) -> str:
         return self.reading.content_sha256[:16]
 
@@ -253,7 +261,15 @@ class _Import:
                 new[one.import_id] = one
                 with named_rightly(self.plan.source, file):
                     _check_usable(one)
+        self._refuse_other_cuts(list(new.values()), live.values())
         return list(new.values()), known
+
+    def _refuse_other_cuts(self, new: Sequence[_FileRead], live: Iterable[Manifest]) -> None:
+        source = self.plan.source.name
+        earlier = [(m.file_name, m.bucket_runs) for m in live if m.source == source]
+        for one in new:
+            refuse_other_cut(one.file.name, one.bucket_runs, earlier)
+            earlier.append((one.file.name, one.bucket_runs))
 
     def _read(
         self, number: int, file: LogFile, workers: Workers, on_bytes: Callable[[int], None]
@@ -364,6 +380,7 @@ class _Import:
             cannot_tell=_cannot_tell(self.plan.source, one, resolution_s),
             assumptions=_assumptions(self.plan),
             time_resolution_s=resolution_s,
+            bucket_runs=one.bucket_runs,
             settings=dict(self.settings),
             prices_digest=parts[0].prices_digest if parts else None,
             n_models=len({model for part in parts for model in part.models}),

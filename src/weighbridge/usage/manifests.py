@@ -16,6 +16,16 @@ class Part(msgspec.Struct, frozen=True):
     rows: int
 
 
+class BucketRun(msgspec.Struct, frozen=True):
+    """Buckets of time of one report that follow each other and are cut alike."""
+
+    kind: str  # which report of the service; empty where it does not say
+    dimensions: tuple[str, ...]  # what its rows are grouped by
+    width_us: int
+    start_us: int
+    stop_us: int
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What one imported file gave; `rows_read` is always the sum of the next three counts."""
 
@@ -35,6 +45,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     first_at: str | None = None
     last_at: str | None = None
     time_resolution_s: float | None = None  # None: each request has its own instant
+    bucket_runs: tuple[BucketRun, ...] = ()  # of a report by bucket of time
     cannot_tell: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     settings: dict[str, str] = {}

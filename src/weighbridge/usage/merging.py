@@ -180,6 +180,7 @@ def _sum(
         n_models=max(one.n_models for one in small),
         first_at=min(firsts, default=None),
         last_at=max(lasts, default=None),
+        bucket_runs=tuple(run for one in small for run in one.bucket_runs),
         cannot_tell=tuple(dict.fromkeys(thing for one in small for thing in one.cannot_tell)),
         assumptions=tuple(dict.fromkeys(thing for one in small for thing in one.assumptions)),
         prices_digest=small[-1].prices_digest,
