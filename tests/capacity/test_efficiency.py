@@ -7,6 +7,8 @@ from datetime import date
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from weighbridge.capacity.closed_loop import steady_state
 from weighbridge.capacity.configuration import Configured
@@ -14,6 +16,8 @@ from weighbridge.capacity.deployment import Deployment
 from weighbridge.capacity.efficiency import (
     EFFICIENCY_FIELDS,
     architecture_of,
+    bounded,
+    bounded_slope,
     efficiency_of,
     generation_of,
     kind_of,
@@ -49,10 +53,10 @@ def test_an_effect_multiplies_its_fields_at_its_level_only():
     effect = Effect(("memory_frac", "layer_s"), "engine", "sglang", float(np.log(2.0)))
     fit = replace(PLAIN, effects=(effect,))
     with_it, without = efficiency_of(of(engine="sglang"), fit), efficiency_of(of(), fit)
-    assert with_it.memory_frac == pytest.approx(1.0)
+    assert with_it.memory_frac == pytest.approx(2.0 ** (-1 / 8))  # 1, bounded
     assert with_it.layer_s == pytest.approx(1.0)
-    assert with_it.compute_frac == pytest.approx(0.5)
-    assert without.memory_frac == pytest.approx(0.5)
+    assert with_it.compute_frac == pytest.approx(0.5, rel=1e-3)
+    assert without.memory_frac == pytest.approx(0.5, rel=1e-3)
 
 
 def test_a_level_that_no_measurement_has_no_effect():
@@ -72,6 +76,44 @@ def test_generations_are_told_by_the_formats_they_compute_in():
         "mi300x": "amd-fp8",
     }
     assert generation_of(CATALOG.gpu("gb200")) == generation_of(CATALOG.gpu("b200-sxm"))
+
+
+def test_cards_with_graphics_memory_take_no_effect_of_the_modules():
+    fit = load_serving_fit()
+    assert generation_of(CATALOG.gpu("rtx-5090")) == "nvidia-fp4-card"
+    assert generation_of(CATALOG.gpu("h100-pcie")) == generation_of(CATALOG.gpu("h100-sxm"))
+    own = [e for e in fit.effects if e.factor not in {"generation", "units", "pair", "setup"}]
+    card = of(gpu="rtx-5090", precision="bf16")
+    assert efficiency_of(card, fit) == efficiency_of(card, replace(fit, effects=tuple(own)))
+
+
+@given(x=st.floats(1e-6, 1e6), more=st.floats(1.0, 1e3))
+def test_a_bounded_fraction_stays_below_one_and_in_order(x, more):
+    low, high = bounded(np.array(x)), bounded(np.array(x * more))
+    assert low <= high < 1.0
+    assert low <= x
+
+
+@given(log=st.floats(-2.0, 0.8))
+def test_the_slope_of_the_bound_is_that_of_finite_differences(log):
+    at, there = (float(np.log(bounded(np.exp(np.array(v))))) for v in (log, log + 1e-6))
+    slope = float(bounded_slope(np.exp(np.array(at))))
+    assert slope == pytest.approx((there - at) / 1e-6, abs=1e-3)
+
+
+def test_effects_of_formats_stay_inside_what_keeps_the_narrower_faster():
+    cases = invented(sglang_slower=1.5)
+    fitter = Fitter(cases)
+    far = fitter.start() + 50.0
+    mosts = {(p.fields, p.factor): p.most_ratio for p in PRIORS.effects if p.factor == "units"}
+    assert 2 * max(mosts.values()) < np.log(2.0)
+    sizes = [
+        abs(e.log_ratio) - mosts[e.fields, e.factor]
+        for e in fitter.effects(far)
+        if e.factor == "units"
+    ]
+    assert sizes
+    assert max(sizes) <= 0.0
 
 
 def test_kinds_are_told_by_experts_and_attention():

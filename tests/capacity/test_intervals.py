@@ -58,6 +58,7 @@ def of(model="minimax-m2.5", gpu="h200-sxm", precision="fp8", engine="vllm"):
     [
         (of(model="gemma-3-27b"), {"new_architecture"}),
         (of(gpu="mi355x"), {"new_vendor", "new_generation", "new_format"}),
+        (of(gpu="rtx-pro-6000"), {"new_generation", "new_format", "card"}),
         (of(engine="lmdeploy"), {"new_engine"}),
         (of(precision="int8"), {"new_format"}),
     ],

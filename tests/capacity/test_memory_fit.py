@@ -93,3 +93,22 @@ def test_where_nothing_in_the_catalog_fits_the_size_is_said():
 def test_a_share_of_memory_outside_0_to_1_is_refused(share):
     with pytest.raises(InputError, match="utilization_frac"):
         engine_limits(Deployment(LLAMA, H100, 4, "fp8"), EngineMemory(utilization_frac=share))
+
+
+def test_a_smaller_token_budget_leaves_its_activations_to_the_cache():
+    llama, card = CATALOG.model("llama-3.1-8b"), CATALOG.gpu("rtx-4090")
+    alone = Deployment(llama, card, 1, "bf16")
+    narrow, wide = (kv_tokens(alone, n_max_batched_tokens=n) for n in (2048, 8192))
+    freed_bytes = 16 * (8192 - 2048) * 2 * 4096
+    assert (narrow - wide) * 2 * 32 * 8 * 128 * 2.0 == pytest.approx(freed_bytes, rel=0.01)
+    # An engine of version 0.19 told 41,408 at this budget.
+    assert narrow == pytest.approx(41_408, rel=0.05)
+    assert kv_tokens(alone) == narrow
+
+
+@pytest.mark.parametrize(("gpu", "n_tokens"), [("rtx-4090", 2048), ("h100-sxm", 8192)])
+def test_the_token_budget_is_smaller_on_small_gpus_unless_told(gpu, n_tokens):
+    alone = Deployment(CATALOG.model("llama-3.1-8b"), CATALOG.gpu(gpu), 1, "bf16")
+    assert engine_limits(alone).n_max_batched_tokens == n_tokens
+    told = EngineMemory(n_max_batched_tokens=512)
+    assert engine_limits(alone, told).n_max_batched_tokens == 512

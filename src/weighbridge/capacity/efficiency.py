@@ -69,20 +69,84 @@ class Efficiency:
 
 
 EFFICIENCY_FIELDS = tuple(field.name for field in fields(Efficiency))
+# Shares of what a data sheet promises: never above 1.
+FRACTIONS = tuple(name for name in EFFICIENCY_FIELDS if name.endswith("_frac"))
+_SHARPNESS = 8.0
+# Graphics memory of the catalog ends at 1,792 GB/s (GDDR7 on 512 wires); the modules' chips on PCIe
+# boards, with memory on the package, start at 1,935.
+_MOST_CARD_GB_PER_S = 1_900.0
+
+
+def bounded(frac: Floats) -> Floats:
+    """A share that effects multiplied, kept below 1: `x / (1 + x**8)**(1/8)`.
+
+    Below 0.6 it is as good as x; products of effects that no measurement had together end below
+    the data sheet. It keeps order: what was larger stays larger.
+
+    Parameters
+    ----------
+    frac : float array
+        Above 0 [1].
+
+    Examples
+    --------
+    >>> [round(float(bounded(np.array(x))), 3) for x in (0.5, 0.9, 1.3, 4.0)]
+    [0.5, 0.861, 0.986, 1.0]
+    """
+    # Rounding takes what is far above 1 to 1 itself.
+    return np.asarray(np.minimum(frac * (1.0 + frac**_SHARPNESS) ** (-1 / _SHARPNESS), 1 - 1e-9))
+
+
+def bounded_slope(bounded_frac: Floats) -> Floats:
+    """Slope of the logarithm of `bounded` by that of its argument, from its value.
+
+    Parameters
+    ----------
+    bounded_frac : float array
+        [1]
+    """
+    return np.asarray(1.0 - bounded_frac**_SHARPNESS)
+
+
+def efficiency_at(log_ratios: Mapping[str, Floats]) -> Efficiency:
+    """Efficiencies from natural logarithms by field, fractions kept below 1.
+
+    Parameters
+    ----------
+    log_ratios : mapping of str to float array
+    """
+    columns = {name: np.exp(log_ratios[name]) for name in EFFICIENCY_FIELDS}
+    columns |= {name: bounded(columns[name]) for name in FRACTIONS}
+    return Efficiency(**columns)  # type: ignore[arg-type]
 
 
 def generation_of(gpu: Gpu) -> str:
     """Vendor and narrowest format with units of its own, which tells generations apart.
 
+    Cards with graphics memory are generations of their own: their chips, clocks and memory are
+    others than those of the modules with which they share a format.
+
     >>> from weighbridge.catalog.facts import load_catalog
     >>> generation_of(load_catalog().gpu("h200-sxm"))
     'nvidia-fp8'
+    >>> generation_of(load_catalog().gpu("rtx-4090"))
+    'nvidia-fp8-card'
     """
     if gpu.dense_fp4_tflops is not None:
         narrowest = "fp4"
     else:
         narrowest = "bf16" if gpu.dense_fp8_tflops is None else "fp8"
-    return f"{gpu.vendor.lower()}-{narrowest}"
+    return f"{gpu.vendor.lower()}-{narrowest}{'-card' if is_card(gpu) else ''}"
+
+
+def is_card(gpu: Gpu) -> bool:
+    """Whether it is a card with graphics memory: consumer, workstation, small server cards.
+
+    >>> from weighbridge.catalog.facts import load_catalog
+    >>> [is_card(load_catalog().gpu(name)) for name in ("rtx-5090", "l40s", "h100-pcie")]
+    [True, True, False]
+    """
+    return gpu.n_gpus_per_domain == 1 and gpu.bandwidth_gb_per_s < _MOST_CARD_GB_PER_S
 
 
 def kind_of(model: Model) -> str:
@@ -151,7 +215,8 @@ def efficiency_of(deployment: Deployment, fit: ServingFit) -> Efficiency:
         if levels[effect.factor] == effect.level:
             for name in effect.fields:
                 logs[name] += effect.log_ratio
-    return Efficiency(**{name: float(np.exp(log)) for name, log in logs.items()})
+    found = efficiency_at({name: np.asarray(log) for name, log in logs.items()})
+    return Efficiency(**{name: float(getattr(found, name)) for name in EFFICIENCY_FIELDS})
 
 
 def stacked_efficiencies(efficiencies: Sequence[Efficiency]) -> Efficiency:

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from weighbridge.capacity.closed_loop import Loop, steady_state
 from weighbridge.capacity.configuration import Configured
-from weighbridge.capacity.efficiency import EFFICIENCY_FIELDS, Efficiency, levels_of
+from weighbridge.capacity.efficiency import (
+    EFFICIENCY_FIELDS,
+    FRACTIONS,
+    Efficiency,
+    bounded_slope,
+    efficiency_at,
+    levels_of,
+)
 from weighbridge.capacity.memory_fit import engine_limits
 from weighbridge.capacity.shape import Shape, shape_of, stacked
 from weighbridge.capacity.traffic import Floats
@@ -30,11 +37,14 @@ class EffectPrior:
     factor : str
     sd_ratio : float
         Standard deviation of the natural logarithm before data.
+    most_ratio : float
+        The natural logarithm stays nearer to 0 than this, whatever the data say.
     """
 
     fields: tuple[str, ...]
     factor: str
     sd_ratio: float
+    most_ratio: float = np.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,13 @@ class Priors:
 _OVERHEADS = ("iteration_s", "layer_s", "expert_layer_s", "linear_layer_s", "reduce_s")
 _STARTS = ("first_token_s", "mixed_s", "mixed_layer_s")
 _PRODUCTS = ("compute_frac", "attention_frac", "expert_frac")
+# A format of half the width computes twice as fast by every data sheet, and reads half the bytes.
+# What two formats of one generation may differ by in efficiency is kept below those two, so that
+# the narrower is never predicted the slower of the two because another kind of model, or few rows,
+# taught its effect: twice `most_ratio` is less than the logarithm of the ratio of rates (2), and of
+# the ratio of bytes where a large head stays in 16 bits (1.6).
+_MOST_PRODUCTS_RATIO = 0.34
+_MOST_MEMORY_RATIO = 0.2
 
 # Centres are what kernels usually reach; their spreads are wide, so that data decide. The
 # families of effects are those with a mechanism: kernels differ by generation and format, launch
@@ -109,11 +126,12 @@ PRIORS = Priors(
         EffectPrior(_OVERHEADS, "engine", 0.5),
         EffectPrior(_OVERHEADS, "generation", 0.15),
         EffectPrior(_OVERHEADS, "architecture", 0.6),
-        EffectPrior(("memory_frac",), "units", 0.25),
+        EffectPrior(("memory_frac",), "units", 0.25, _MOST_MEMORY_RATIO),
         EffectPrior(("memory_frac",), "architecture", 0.3),
         EffectPrior(("memory_frac",), "engine", 0.2),
         EffectPrior(("cache_frac",), "engine", 0.3),
-        EffectPrior(_PRODUCTS, "units", 0.8),
+        EffectPrior(_PRODUCTS, "generation", 0.6),
+        EffectPrior(_PRODUCTS, "units", 0.8, _MOST_PRODUCTS_RATIO),
         EffectPrior(_PRODUCTS, "architecture", 0.6),
         EffectPrior(_PRODUCTS, "engine", 0.3),
         EffectPrior(("attention_frac",), "engine", 0.3),
@@ -213,6 +231,7 @@ class Fitter:
         sds = [priors.sd_ratios[name] for name in EFFICIENCY_FIELDS]
         sds += [prior.sd_ratio * priors.shrinkage_ratio for prior, _ in self._effects]
         self._sds = np.array(sds)
+        self._mosts = np.array([prior.most_ratio for prior, _ in self._effects])
         self._centres = np.log([priors.centres[name] for name in EFFICIENCY_FIELDS])
 
     def start(self) -> Floats:
@@ -221,18 +240,24 @@ class Fitter:
 
     def efficiency(self, parameters: Floats) -> Efficiency:
         """Efficiencies of all cases under some parameters."""
-        n = len(EFFICIENCY_FIELDS)
         logs = {
             name: np.full(len(self.cases), self._centres[i] + parameters[i])
             for i, name in enumerate(EFFICIENCY_FIELDS)
         }
         for (prior, _), value, indicator in zip(
-            self._effects, parameters[n:], self._indicators, strict=True
+            self._effects, self._log_ratios(parameters), self._indicators, strict=True
         ):
             if value != 0.0:
                 for name in prior.fields:
                     logs[name] = logs[name] + value * indicator
-        return Efficiency(**{name: np.exp(log) for name, log in logs.items()})
+        return efficiency_at(logs)
+
+    def _log_ratios(self, parameters: Floats) -> Floats:
+        """Effects from their parameters: those with a bound come near it, `m * tanh(x / m)`."""
+        values = parameters[len(EFFICIENCY_FIELDS) :]
+        held = np.isfinite(self._mosts)
+        most = np.where(held, self._mosts, 1.0)
+        return np.where(held, most * np.tanh(values / most), values)
 
     def predicted(self, parameters: Floats) -> tuple[Floats, Floats]:
         """Logarithms of time to first token and per output token of all cases [s]."""
@@ -286,7 +311,7 @@ class Fitter:
 
     def effects(self, parameters: Floats) -> tuple[Effect, ...]:
         """Effects under some parameters, those of no size left out."""
-        values = parameters[len(EFFICIENCY_FIELDS) :]
+        values = self._log_ratios(parameters)
         return tuple(
             Effect(prior.fields, prior.factor, level, round(float(value), 4))
             for (prior, level), value in zip(self._effects, values, strict=True)
@@ -332,12 +357,14 @@ class Fitter:
         for i, name in enumerate(EFFICIENCY_FIELDS):
             there = replace(here, **{name: getattr(here, name) * np.exp(_STEP)})
             moved_ttft, moved_tpot = self._less(self._under(there))
-            ttft[i] = (residuals[0] - moved_ttft) / _STEP
-            tpot[i] = (residuals[1] - moved_tpot) / _STEP
+            of_link = bounded_slope(getattr(here, name)) if name in FRACTIONS else 1.0
+            ttft[i] = (residuals[0] - moved_ttft) / _STEP * of_link
+            tpot[i] = (residuals[1] - moved_tpot) / _STEP * of_link
+        of_bound = 1.0 - np.tanh(at[n:] / self._mosts) ** 2
         for j, (prior, _) in enumerate(self._effects):
             places = [EFFICIENCY_FIELDS.index(name) for name in prior.fields]
-            ttft[n + j] = ttft[places].sum(axis=0) * self._indicators[j]
-            tpot[n + j] = tpot[places].sum(axis=0) * self._indicators[j]
+            ttft[n + j] = ttft[places].sum(axis=0) * self._indicators[j] * of_bound[j]
+            tpot[n + j] = tpot[places].sum(axis=0) * self._indicators[j] * of_bound[j]
         return ttft, tpot
 
 

@@ -34,15 +34,16 @@ class EngineMemory:
     n_max_requests : int, optional
         Most requests running at once in one rank; by default 1,024 on GPUs of 70 GiB or more and
         256 on smaller ones, as vLLM does.
-    n_max_batched_tokens : int
-        Most tokens of one iteration of one rank.
+    n_max_batched_tokens : int, optional
+        Most tokens of one iteration of one rank, for whose activations memory is set aside; by
+        default 8,192 on GPUs of 70 GiB or more and 2,048 on smaller ones, as vLLM's server does.
     n_block_tokens : int
         Tokens of one cache block.
     """
 
     utilization_frac: float = 0.9
     n_max_requests: int | None = None
-    n_max_batched_tokens: int = 8192
+    n_max_batched_tokens: int | None = None
     n_block_tokens: int = 16
 
 
@@ -94,7 +95,7 @@ def engine_limits(
     return EngineLimits(
         kv_tokens=kv_tokens,
         n_max_requests=_n_max_requests(deployment.gpu, memory),
-        n_max_batched_tokens=memory.n_max_batched_tokens,
+        n_max_batched_tokens=_n_max_batched_tokens(deployment.gpu, memory),
         n_block_tokens=memory.n_block_tokens,
         n_ranks=deployment.n_data_parallel,
     )
@@ -104,6 +105,12 @@ def _n_max_requests(gpu: Gpu, memory: EngineMemory) -> int:
     if memory.n_max_requests is not None:
         return memory.n_max_requests
     return 1024 if gpu.memory_gib >= _SMALLEST_BIG_GPU_GIB else 256
+
+
+def _n_max_batched_tokens(gpu: Gpu, memory: EngineMemory) -> int:
+    if memory.n_max_batched_tokens is not None:
+        return memory.n_max_batched_tokens
+    return 8192 if gpu.memory_gib >= _SMALLEST_BIG_GPU_GIB else 2048
 
 
 def _kv_tokens(deployment: Deployment, memory: EngineMemory) -> int:
@@ -119,7 +126,8 @@ def _kv_tokens(deployment: Deployment, memory: EngineMemory) -> int:
 
 def _taken_bytes(deployment: Deployment, shape: Shape, memory: EngineMemory) -> float:
     width_bytes = 2.0 * hidden_size(deployment.model)
-    activations = N_ACTIVATION_BUFFERS * memory.n_max_batched_tokens * width_bytes
+    n_tokens = _n_max_batched_tokens(deployment.gpu, memory)
+    activations = N_ACTIVATION_BUFFERS * n_tokens * width_bytes
     n_reserved = min(_n_max_requests(deployment.gpu, memory), N_MOST_RESERVED_REQUESTS)
     reserved = n_reserved * shape.request_held_bytes
     return shape.weight_bytes + activations + reserved + ENGINE_OVERHEAD_GIB * BYTES_PER_GIB

@@ -303,7 +303,11 @@ def _kv_tokens(
     if settings.kv_tokens is not None:
         return settings.kv_tokens // n_block * n_block
     if deployment is not None:
-        memory = EngineMemory(n_block_tokens=n_block)
+        memory = EngineMemory(
+            n_block_tokens=n_block,
+            n_max_requests=settings.n_max_requests,
+            n_max_batched_tokens=settings.n_max_batched_tokens,
+        )
         kv_tokens = engine_limits(deployment, memory).kv_tokens
         notes.append(f"the cache's size is not told: {kv_tokens} tokens by the model's memory")
         return kv_tokens
