@@ -267,3 +267,26 @@ def test_requests_that_are_missing_everywhere_are_not_called_explained(made, tmp
     assert told.explained_usd <= told.list_usd
     assert told.n_gap_findings
     assert "no day" not in headline(told)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_discount_and_cents_together_raise_no_alarm(seed, tmp_path):
+    many = made_requests(n_days=14, n_per_hour=8, seed=seed)
+    ledger = write_ledger(tmp_path / "usage", many)
+    told = reconcile(bill(tmp_path, billed(many, Decimal("0.93"), digits=2)), ledger)
+    assert gaps(told) == []
+    assert told.n_gap_findings == 0
+    assert all(abs(float(f.factor_ratio) - 0.93) <= f.smallest_gap_frac for f in told.factors)
+
+
+@pytest.mark.parametrize("share", [0.03, 0.1])
+def test_a_loss_that_begins_on_a_day_is_told_from_that_day_on(share, tmp_path):
+    many = made_requests(n_days=14, n_per_hour=20)
+    since = dt.date(2026, 10, 11)
+    kept = lost(many, share, 2, lambda row: row[0].date() >= since)
+    told = reconcile(bill(tmp_path, billed(many)), write_ledger(tmp_path / "usage", kept))
+    assert {f.factor_ratio for f in told.factors} == {1}
+    assert {state for *_, state in gaps(told)} == {"ledger short"}
+    assert min(on for on, *_ in gaps(told)) == since
+    missing = sum(row[4] for row in many) - sum(row[4] for row in kept)
+    assert sum(f.usd for f in told.findings) == missing

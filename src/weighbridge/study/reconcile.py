@@ -372,7 +372,8 @@ def _factors(sides: Sides, found: Mapping[Key, Scale]) -> tuple[ModelFactor, ...
                 factor_ratio=scale.factor,
                 n_days=scale.n_days,
                 noise_frac=noise,
-                smallest_gap_frac=max(noise * scale.threshold_sigmas, rounding),
+                smallest_gap_frac=max(noise * scale.threshold_sigmas, rounding)
+                + float((scale.high - scale.low) / scale.factor),
                 bill_names=tuple(sorted({n for p in places for n in sides.theirs[p].names})),
                 ledger_names=tuple(sorted({n for p in places for n in sides.ours[p].names})),
                 explanation=explained_factor(scale),

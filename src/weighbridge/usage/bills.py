@@ -118,8 +118,10 @@ def _told_once(
     amounts = {path.split(".")[1] for path in bill.amount}
     seen: dict[str, str] = {}
     for where, row in rows:
-        told = {name: value for name, value in row["result"].items() if name not in amounts}
-        key = json.dumps([row["bucket"], told], sort_keys=True, default=str)
+        told = {
+            name: value for name, value in row.get("result", row).items() if name not in amounts
+        }
+        key = json.dumps([row.get("bucket"), told], sort_keys=True, default=str)
         if key in seen:
             day, item = _day(row, bill, where), _text(row, bill.line_item) or "no line item"
             problem = f"bills {day}, {item} a second time, after {seen[key]}"
