@@ -18,6 +18,7 @@ from weighbridge.usage.batches import check_utf8
 from weighbridge.usage.bench.detect import name_format
 from weighbridge.usage.kinds import KINDS, Kind
 from weighbridge.usage.log_files import LogFile
+from weighbridge.usage.shown_names import shown_names
 from weighbridge.usage.sources.source import Format, Source
 from weighbridge.usage.unpacking import refuse_not_text, translated, unpacked
 
@@ -77,9 +78,8 @@ class Detected:
 
     def refusal(self) -> InputError:
         """Why the file is of no known kind, and what to do."""
-        shown = ", ".join(self.sample.shown[:20]) or "(none)"
-        more = ", ..." if len(self.sample.shown) > 20 else ""
-        problem = f"is no kind of file that is known here; it holds {shown}{more}"
+        shown = shown_names(self.sample.shown, 20)
+        problem = f"is no kind of file that is known here; it holds {shown}"
         if self.others and self.others[0].found:
             nearest = self.others[0]
             lacking = ", ".join(nearest.missing)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from weighbridge.units import InputError
 from weighbridge.usage.inputs import Reading
+from weighbridge.usage.shown_names import shown_names
 from weighbridge.usage.sources.source import Source, Take
 
 
@@ -33,7 +34,7 @@ def _refuse_missing(source: Source, take: Take, reading: Reading) -> None:
     if not (take.required or source.mapped_by_user):
         return
     wanted = " or ".join(".".join(path) for path in take.paths)
-    shown = ", ".join(reading.names[:40]) + (", ..." if len(reading.names) > 40 else "")
+    shown = shown_names(reading.names, 40)
     if source.mapped_by_user:
         problem = f"there is no column {wanted!r} to map {take.quantity} to"
         raise InputError(reading.file.name, wanted, problem, f"one of {shown}")
