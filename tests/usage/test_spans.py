@@ -11,13 +11,28 @@ from weighbridge.usage.spans import attributes_of, spans_of, told_twice
 
 
 def row(own: str, parent: str | None = None, **more: Any) -> dict[str, Any]:
-    return {"id": own, "parent": parent, "record": "chat", "is_server": False, **more}
+    told = {"record": "chat", "is_server": False, "has_usage": True, "status": "ok"}
+    return {"id": own, "parent": parent, **told, **more}
 
 
 def test_a_chain_of_requests_leaves_the_innermost_of_a_client() -> None:
     spans = [row("a"), row("b", "a", record="none"), row("c", "b"), row("d", "c", is_server=True)]
     assert told_twice(spans) == {"a", "d"}
     assert told_twice(reversed(spans)) == {"a", "d"}
+
+
+@pytest.mark.parametrize("bare", [{"has_usage": False}, {"status": "error"}])
+def test_an_inner_span_without_usage_or_answer_does_not_hide_an_outer_one_with(
+    bare: dict[str, Any],
+) -> None:
+    assert told_twice([row("a"), row("b", "a", **bare)]) == {"b"}
+    assert told_twice([row("a"), row("b", "a"), row("c", "b", **bare)]) == {"a", "c"}
+    assert told_twice([row("a", is_server=True), row("b", "a", **bare)]) == {"b"}
+    assert told_twice([row("a", **bare), row("b", "a", is_server=True)]) == {"a"}
+
+
+def test_of_spans_that_all_lack_usage_the_innermost_is_left() -> None:
+    assert told_twice([row("a", has_usage=False), row("b", "a", has_usage=False)]) == {"a"}
 
 
 def test_of_servers_in_a_row_the_innermost_is_a_request() -> None:
@@ -46,15 +61,24 @@ def test_spans_that_name_each_other_as_parent_end_the_search() -> None:
 @settings(deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 11), st.booleans(), st.sampled_from(["chat", "none"])), max_size=12
+        st.tuples(
+            st.integers(0, 11), st.booleans(), st.sampled_from(["chat", "none"]), st.booleans()
+        ),
+        max_size=12,
     )
 )
 def test_of_spans_above_each_other_one_is_left_and_none_is_lost(
-    made: list[tuple[int, bool, str]],
+    made: list[tuple[int, bool, str, bool]],
 ) -> None:
     spans = [
-        row(str(n), str(parent) if parent < n else None, is_server=server, record=record)
-        for n, (parent, server, record) in enumerate(made)
+        row(
+            str(n),
+            str(parent) if parent < n else None,
+            is_server=server,
+            record=record,
+            has_usage=used,
+        )
+        for n, (parent, server, record, used) in enumerate(made)
     ]
     above = {span["id"]: span["parent"] for span in spans}
     requests = {span["id"] for span in spans if span["record"] == "chat"}

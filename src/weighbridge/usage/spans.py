@@ -106,6 +106,7 @@ def _row(span: dict[str, Any], resource: dict[str, Any]) -> dict[str, Any]:
         "id": f"{trace}-{own}" if trace and own else None,
         "parent": f"{trace}-{_hex(parent)}" if trace and _hex(parent) else None,
         "is_server": _is_server(span),
+        "has_usage": any(name.startswith(_USAGE) for name in attributes),
         "record": _record(attributes) if trace or attributes else None,
         "started_at": _instant(span, "startTimeUnixNano", "start_time", "timestamp"),
         "ended_at": _instant(span, "endTimeUnixNano", "end_time", ""),
@@ -181,9 +182,12 @@ def told_twice(spans: Iterable[Mapping[str, Any]]) -> frozenset[str]:
 
     A framework's span around the client's own, or a server's inside it, repeats its usage. Of the
     spans of requests above each other the innermost of a client is the one that counts: the
-    conventions give each call of a model one, with all its attempts in it.
+    conventions give each call of a model one, with all its attempts in it. Only a span that was
+    answered and has usage stands for those above it: where the inner one has none, the outer's
+    usage would be thrown away with it.
     """
     above: dict[str, str] = {}
+    is_bare: dict[str, bool] = {}  # failed, or without usage: it stands for no other
     requests: dict[str, bool] = {}  # whether a server's
     for span in spans:
         if span["id"] is None:
@@ -192,10 +196,14 @@ def told_twice(spans: Iterable[Mapping[str, Any]]) -> frozenset[str]:
             above[span["id"]] = span["parent"]
         if span["record"] is not None and span["record"] not in NO_REQUESTS:
             requests[span["id"]] = bool(span["is_server"])
+            is_bare[span["id"]] = not span["has_usage"] or span["status"] != "ok"
     found = set[str]()
-    for own in sorted(requests, key=requests.__getitem__):  # clients' first
+    for own in sorted(requests, key=lambda one: (is_bare[one], requests[one])):  # clients' first
         higher = [one for one in _above(own, above) if one in requests]
-        if requests[own] and any(not requests[one] and one not in found for one in higher):
+        left = [one for one in higher if one not in found]
+        by_usage = is_bare[own] and any(not is_bare[one] for one in left)
+        alike = (one for one in left if is_bare[one] == is_bare[own])
+        if by_usage or (requests[own] and any(not requests[one] for one in alike)):
             found.add(own)
         else:
             found.update(higher)
