@@ -16,7 +16,9 @@ from weighbridge.ledger.lines import RequestLine, SketchLine
 from weighbridge.ledger.prompt_shape import PromptShaper, SketchBudget
 from weighbridge.ledger.spool import SpoolWriter, encode_line
 from weighbridge.usage.compaction import compact
+from weighbridge.usage.recognising.naming import type_names
 from weighbridge.usage.recognising.stored import read_sketches
+from weighbridge.usage.recognising.versions import read_types
 from weighbridge.usage.store import open_ledger
 
 NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
@@ -140,3 +142,78 @@ def test_the_digest_of_a_ledger_changes_with_its_types(tmp_path: Path) -> None:
     before = open_ledger(usage).digest
     run("types", "--usage", usage)
     assert open_ledger(usage).digest != before
+
+
+def edited(usage: Path, folder: Path) -> tuple[Path, dict[str, dict[str, object]]]:
+    """A file with a name, a merge and a whole group split off, and what it says."""
+    run("types", "--usage", usage)
+    types = read_types(usage)
+    assert types is not None
+    one, two, three, four, _ = types.groups
+    says: dict[str, dict[str, object]] = {
+        "names": {one.id: 'a "name": #1\nü'},
+        "merge": {"tickets: all": [two.id, three.id]},
+        "split": {four.id: {"refunds": list(four.prefixes)}},
+    }
+    file = folder / "edited.yaml"
+    file.write_text(yaml.safe_dump(says))
+    return file, says
+
+
+def test_names_merges_and_splits_survive_being_written_and_kept_again(tmp_path: Path) -> None:
+    usage, _ = spooled(tmp_path)
+    file, says = edited(usage, tmp_path)
+    run("types", "--usage", usage, "--names", file)
+    kept = type_names(usage)
+    run("types", "--usage", usage, "--write", tmp_path / "written.yaml")
+    assert yaml.safe_load((tmp_path / "written.yaml").read_text()) == says
+    types = read_types(usage)
+    assert types is not None
+    text = (tmp_path / "written.yaml").read_text()
+    assert all(one.id in text for one in types.groups)
+    assert "Note:" not in run("types", "--usage", usage, "--names", tmp_path / "written.yaml")
+    assert type_names(usage) == kept
+
+
+def test_writing_onto_a_file_that_says_the_same_sets_nothing_aside(tmp_path: Path) -> None:
+    usage, _ = spooled(tmp_path)
+    file, says = edited(usage, tmp_path)
+    run("types", "--usage", usage, "--names", file, "--write", file)
+    assert yaml.safe_load(file.read_text()) == says
+    assert not list(tmp_path.glob("*.bak*"))
+
+
+def test_writing_onto_edits_that_are_not_in_use_yet_keeps_them_beside(tmp_path: Path) -> None:
+    usage, _ = spooled(tmp_path)
+    file, says = edited(usage, tmp_path)
+    for copy in ("edited.yaml.bak", "edited.yaml.bak2"):
+        file.write_text(yaml.safe_dump(says))
+        assert copy in run("types", "--usage", usage, "--write", file).replace("\n", "")
+        assert yaml.safe_load((tmp_path / copy).read_text()) == says
+
+
+def test_a_file_that_drops_kept_entries_says_which_and_leaves_the_old_one(tmp_path: Path) -> None:
+    usage, _ = spooled(tmp_path)
+    file, says = edited(usage, tmp_path)
+    run("types", "--usage", usage, "--names", file)
+    (name,) = says["names"]
+    (tmp_path / "one.yaml").write_text(f"names: {{{name}: other}}")
+    told = run("types", "--usage", usage, "--names", tmp_path / "one.yaml")
+    (merged,) = says["merge"].values()
+    assert isinstance(merged, list)
+    assert all(f"{one}: tickets: all" in told for one in merged)
+    (split,) = says["split"]
+    assert f"split of {split} at ~" in told
+    assert "query-types.yaml.bak;" in told
+    assert (usage / "query-types.yaml.bak").read_bytes() == file.read_bytes()
+    again = run("types", "--usage", usage, "--names", tmp_path / "one.yaml")
+    assert "Note:" not in again
+    assert not (usage / "query-types.yaml.bak2").exists()
+
+
+def test_a_kept_file_with_a_fault_is_set_aside_when_another_takes_its_place(tmp_path: Path) -> None:
+    usage, _ = spooled(tmp_path)
+    file, _ = edited(usage, tmp_path)
+    (usage / "query-types.yaml").write_text("names: {type-nobody: a}")
+    assert "had a fault" in run("types", "--usage", usage, "--names", file)
+    assert "type-nobody" in (usage / "query-types.yaml.bak").read_text()

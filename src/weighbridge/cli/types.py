@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from weighbridge.usage.recognising.listing import TypeList
 
 
@@ -24,13 +22,14 @@ if TYPE_CHECKING:
     "--names",
     "names_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Your names, merges and splits (YAML); checked, and kept in the ledger's directory.",
+    help="Your names, merges and splits (YAML); checked, and kept in the ledger's directory "
+    "in place of the last ones, which stay beside it as .bak.",
 )
 @click.option(
     "--write",
     "write_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write such a file with every type in it, to edit.",
+    help="Write such a file with every type and every entry in use, to edit.",
 )
 @click.option("--top", type=click.IntRange(min=1), default=20, show_default=True)
 def types(usage: Path, names_file: Path | None, write_file: Path | None, top: int) -> None:
@@ -54,33 +53,12 @@ def types(usage: Path, names_file: Path | None, write_file: Path | None, top: in
 
 
 def _write(file: Path, found: TypeList) -> None:
-    from weighbridge.cli.decide import replace_file
+    from weighbridge.cli.decide import replace_file, told_where
+    from weighbridge.cli.types_file import names_text, says_otherwise
+    from weighbridge.usage.recognising.kept import set_aside
 
-    replace_file(file, names_text(found).encode())
-
-
-def names_text(found: TypeList) -> str:
-    """A file of names with every type, each line to be taken into use by removing its #."""
-    lines = [
-        f"# Query types of version {found.version}. Remove the # of a line to use it, then run",
-        "# weighbridge types --usage DIR --names THIS_FILE",
-        "names:",
-    ]
-    for one in found.types:
-        share = f"{100 * one.requests_share_frac:.1f} % of requests"
-        lines += [_entry(group_id, share, found.names) for group_id in one.ids]
-    lines += ["# merge:", "#   one name: [type-aaaaaa, type-bbbbbb]"]
-    lines += [f"#   # {pair.first} and {pair.second}: {pair.reason}" for pair in found.proposals]
-    lines += ["# split:", "#   type-aaaaaa:", '#     another name: ["~… beginning of a name"]']
-    for one in found.types:
-        if len(one.examples) > 1:
-            lines.append(f"#   # {one.name}: {', '.join(one.examples)}")
-    return "\n".join(lines) + "\n"
-
-
-def _entry(group_id: str, share: str, names: Mapping[str, str]) -> str:
-    import json
-
-    said = names.get(group_id)
-    text = json.dumps(said, ensure_ascii=False) if said else "a name"
-    return f"  {'' if said else '# '}{group_id}: {text}  # {share}"
+    text = names_text(found)
+    with told_where(file):
+        if says_otherwise(file, text):
+            click.echo(f"Note: {file} held other entries than are in use; it is {set_aside(file)}")
+    replace_file(file, text.encode())

@@ -35,7 +35,7 @@ def show(found: TypeList, top: int) -> None:
     if len(found.types) > top:
         click.echo(f"… and {len(found.types) - top} more (--top)")
     click.echo(
-        f"\nVersion {found.version}: {found.n_groups} groups. Of all requests "
+        f"\nVersion {found.version}: {len(found.group_ids)} groups. Of all requests "
         f"{percent(found.named_share_frac)} bear a client's own name, "
         f"{percent(found.recognised_share_frac)} are recognised, "
         f"{percent(found.unassigned_share_frac)} have no query type."

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 from weighbridge.ledger.fingerprint import FINGERPRINT_START
 from weighbridge.units import InputError
 from weighbridge.usage.recognising.edits import FILE_NAME, Edits, read_edits
+from weighbridge.usage.recognising.kept import keep
 from weighbridge.usage.recognising.naming import TypeNames, names_of
 from weighbridge.usage.recognising.run import NameUse, recognise
 from weighbridge.usage.recognising.versions import Proposal, RecognisedTypes
@@ -37,13 +37,14 @@ class TypeList:
     """Every type, largest first, and what is beside them."""
 
     version: int
-    n_groups: int
+    group_ids: tuple[str, ...]
     types: tuple[ListedType, ...]
     named_share_frac: float
     recognised_share_frac: float
     unassigned_share_frac: float
     proposals: tuple[Proposal, ...]
-    names: Mapping[str, str]
+    names: Mapping[str, str]  # group id to name
+    splits: Mapping[str, tuple[str, str]]  # beginning of names: group id, name
     notes: tuple[str, ...]
 
 
@@ -77,18 +78,11 @@ def list_types(ledger: Ledger, names_file: Path | None = None) -> TypeList:
             mend = "make one with --write"
             raise InputError(str(names_file), "", "there is no such file", mend)
         edits = read_edits(names_file, types)
-        _keep(names_file, kept)
+        lost = keep(names_file, kept, edits, types)
+        edits = replace(edits, notes=(*edits.notes, *lost))
     else:
         edits = read_edits(kept, types)
     return _listed(types, edits, names_of(types, edits), uses)
-
-
-def _keep(names_file: Path, kept: Path) -> None:
-    if names_file.resolve() == kept.resolve():
-        return
-    draft = kept.with_name(f".{kept.name}.{os.getpid()}")
-    draft.write_bytes(names_file.read_bytes())
-    draft.rename(kept)
 
 
 def _listed(
@@ -112,7 +106,7 @@ def _listed(
     n_recognised = sum(one.n_requests for one in listed)
     return TypeList(
         version=types.version,
-        n_groups=len(types.groups),
+        group_ids=tuple(one.id for one in types.groups),
         types=tuple(
             sorted(listed, key=lambda one: (-one.list_cost_usd, -one.n_requests, one.name))
         ),
@@ -121,6 +115,7 @@ def _listed(
         unassigned_share_frac=n_unassigned / n_all,
         proposals=_still_two(types.proposals, edits),
         names=edits.names,
+        splits=edits.splits,
         notes=edits.notes,
     )
 
