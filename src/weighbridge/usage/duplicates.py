@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from weighbridge.usage.manifests import Manifest
 from weighbridge.usage.shape import CONTENT
 
 MEMORY_LIMIT = "1GB"
+MOST_IDS = 20_000_000  # of a ledger, all read for each import: about a second or two
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,30 @@ def _nothing() -> tuple[Seen, Renamed]:
     return seen, Renamed(none, none, None)
 
 
+def compared_parts(
+    live: Iterable[Manifest], days: Collection[str], ids_tell_the_day: bool
+) -> list[str]:
+    """Paths of the parts whose ids rows of these days are looked up in.
+
+    All of them where that is quick to read, else the days themselves and one on either side. Ids
+    that are made from a row's instant cannot come again on another day.
+    """
+    parts = [part for manifest in live for part in manifest.parts]
+    if not ids_tell_the_day and sum(part.rows for part in parts) <= MOST_IDS:
+        return [part.path for part in parts]
+    around = 0 if ids_tell_the_day else 1
+    near = {
+        str(np.datetime64(day, "D") + step) for day in days for step in range(-around, around + 1)
+    }
+    return [p.path for p in parts if p.path.split("/")[1].removeprefix("date=") in near]
+
+
 def find_seen(
     staged: Staged, stored: Sequence[str], scratch: Path, ids_are_made: bool
 ) -> tuple[Seen, Renamed]:
     """Staged rows that an earlier row makes superfluous or contradicts.
 
-    `stored` are the Parquet parts of the same days.
+    `stored` are the Parquet parts to look ids up in.
     """
     if not staged.rows:
         return _nothing()

@@ -21,7 +21,14 @@ from weighbridge.units import InputError, TooManyRejectsError
 from weighbridge.usage.bucket_layouts import finished, refuse_other_cut
 from weighbridge.usage.buckets import RequestCounter, resolution_words
 from weighbridge.usage.detect import named_rightly
-from weighbridge.usage.duplicates import Renamed, Seen, Staged, find_seen, whole_rows
+from weighbridge.usage.duplicates import (
+    Renamed,
+    Seen,
+    Staged,
+    compared_parts,
+    find_seen,
+    whole_rows,
+)
 from weighbridge.usage.faults import CONFLICT, MENDS, Reject
 from weighbridge.usage.import_options import ImportOptions as ImportOptions
 from weighbridge.usage.import_options import plan_of, settings_of
@@ -310,12 +317,9 @@ class _Import:
 
     def _find_seen(self, chunks: Sequence[Chunk]) -> tuple[Seen, Renamed]:
         days = {day for chunk in chunks for day, _, _ in chunk.days}
-        stored = [
-            str(self.into / part.path)
-            for manifest in live_manifests(self.into)
-            for part in manifest.parts
-            if part.path.split("/")[1].removeprefix("date=") in days
-        ]
+        live = live_manifests(self.into)
+        found = compared_parts(live, days, self.plan.makes_ids or self.plan.source.is_bucketed)
+        stored = [str(self.into / path) for path in found]
         full = [chunk for chunk in chunks if chunk.path is not None]
         staged = Staged(
             rows=tuple(chunk.path for chunk in full if chunk.path is not None),
