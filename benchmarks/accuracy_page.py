@@ -118,8 +118,8 @@ def how(errors: Figures) -> Iterator[str]:
         "interval; *width* is the median of its upper over its lower bound.",
     )
     yield from paragraph(
-        "Each fit takes six steps from the one on everything; with twenty, medians move by less than",
-        "0.2 points. What an unseen generation, engine or number format adds to an",
+        "Each fit takes six steps from the one on everything; with twenty, medians move by less",
+        "than 0.2 points. What an unseen generation, engine or number format adds to an",
         "interval is learned by leaving out all groups that have it.",
     )
 
