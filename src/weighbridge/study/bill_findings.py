@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from weighbridge.study.bill_gaps import Scale
 from weighbridge.study.reconciliation import (
+    BillCell,
     Finding,
     ModelFactor,
     Reconciliation,
@@ -17,6 +18,7 @@ from weighbridge.study.reconciliation import (
 LIKE_A_PRICE = 0.2  # of the scatter that lost requests would make; our judgement
 TYPE_SHARE = 0.8  # of a model's difference, for one token type to be named as where it sits
 MOST_NAMED = 8
+NOISE_FRAC = Decimal("0.005")  # of the bill, above which noise is told; our judgement
 WORTH_NAMING_FRAC = Decimal("0.005")  # of a token type's cost; our judgement
 
 
@@ -48,6 +50,7 @@ def findings_of(told: Reconciliation) -> tuple[Finding, ...]:
     found = [
         *_gaps(told),
         *_whole_models(told),
+        *_noise(told),
         *_factors(told),
         *_types(told),
         *_edges(told),
@@ -81,12 +84,36 @@ def dollars(usd: Decimal | float) -> str:
     return f"{sign}${size:,.2f}" if size >= 1 or size == 0 else f"{sign}${size:.3g}"
 
 
+def _other_days(told: Reconciliation, cell: BillCell) -> str:
+    """How many other days of the model agree, and how well."""
+    same = (cell.provider, cell.model)
+    others = [c for c in told.cells if (c.provider, c.model) == same and c.on != cell.on]
+    agreeing = [c for c in others if c.state == "explained"]
+    well = "to the digit" if all(c.left_usd == 0 for c in agreeing) else "within rounding"
+    return f"{len(agreeing)} of its {len(others)} other days agree {well}"
+
+
+def _noise(told: Reconciliation) -> Iterable[Finding]:
+    """What is called noise is told where it is large: days that differ by it hide a small loss."""
+    cells = [c for c in told.cells if c.state == "explained" and c.n_sigmas]
+    net = sum((c.left_usd for c in cells), Decimal(0))
+    size = sum((max(Decimal(0), abs(c.left_usd) - c.rounding_usd) for c in cells), Decimal(0))
+    if size > told.token_usd * NOISE_FRAC:
+        yield Finding(
+            f"days differ by {share(size, told.token_usd)} of what was billed, either way",
+            "called noise, since the days of these models usually do; a loss of that size, or one "
+            "that begins on a day, would not be seen. Compare with days whose log is whole",
+            net,
+            "gap" if abs(net) > told.token_usd * NOISE_FRAC else "note",
+        )
+
+
 def _gaps(told: Reconciliation) -> Iterable[Finding]:
     for cell in told.cells:
         model = name_of(cell.provider, cell.model)
         if cell.state == "ledger short":
             lost = share(cell.left_usd, cell.bill_usd)
-            noise = "its other days agree to the digit"
+            noise = _other_days(told, cell)
             if cell.n_sigmas:
                 noise = f"{cell.n_sigmas:.0f} times the usual scatter of its days"
             yield Finding(
@@ -226,7 +253,8 @@ def _edges(told: Reconciliation) -> Iterable[Finding]:
         "partial day": "the ledger begins or ends inside the day: requests outside it are billed",
         "not settled": "the bill's last days hold less than the ledger: bills trail usage; fetch "
         "the bill again when it has settled",
-        "outside ledger": "billed on days of which the ledger holds nothing",
+        "outside ledger": "billed on days of which the ledger holds nothing: import their log, "
+        "or give the bill of the ledger's days",
     }
     for state, text in texts.items():
         cells = [c for c in told.cells if c.state == state]
@@ -234,7 +262,8 @@ def _edges(told: Reconciliation) -> Iterable[Finding]:
             days = sorted({c.on for c in cells})
             when = str(days[0]) if len(days) == 1 else f"{len(days)} days from {days[0]}"
             usd = sum((c.left_usd for c in cells), Decimal(0))
-            yield Finding(f"{when}: {state}", text, usd, "explained")
+            lacking = state == "outside ledger"
+            yield Finding(f"{when}: {state}", text, usd, "gap" if lacking else "explained")
 
 
 def _others(told: Reconciliation) -> Iterable[Finding]:
