@@ -17,8 +17,11 @@ from tests.study.made_bills import (
 )
 
 from weighbridge.report.reconcile_terminal import headline
+from weighbridge.study.bill_findings import percent
+from weighbridge.study.bill_lines import kind_of
 from weighbridge.study.reconcile import reconcile
 from weighbridge.units import InputError
+from weighbridge.usage.bills import BillLine
 
 MINI = "gpt-4o-mini"
 DAY = dt.date(2026, 10, 9)
@@ -290,3 +293,69 @@ def test_a_loss_that_begins_on_a_day_is_told_from_that_day_on(share, tmp_path):
     assert min(on for on, *_ in gaps(told)) == since
     missing = sum(row[4] for row in many) - sum(row[4] for row in kept)
     assert sum(f.usd for f in told.findings) == missing
+
+
+def test_a_ledger_without_its_first_day_has_a_gap(made, tmp_path):
+    first = made[0][0].date()
+    ledger = write_ledger(tmp_path / "usage", [row for row in made if row[0].date() > first])
+    told = reconcile(bill(tmp_path, billed(made)), ledger)
+    assert [(f.headline, f.severity) for f in told.findings] == [
+        (f"{first}: outside ledger", "gap")
+    ]
+    assert "import their log" in told.findings[0].detail
+
+
+def test_other_days_agree_to_the_digit_only_where_they_do(made, tmp_path):
+    ledger = write_ledger(tmp_path / "usage", lost(made, 0.5, 7, of_mini_on_the_day))
+    exact = reconcile(bill(tmp_path, billed(made)), ledger)
+    assert "13 of its 13 other days agree to the digit" in exact.findings[0].detail
+    cents = reconcile(bill(tmp_path, billed(made, digits=4)), ledger)
+    assert "13 of its 13 other days agree within rounding" in cents.findings[0].detail
+
+
+def test_noise_that_is_half_a_percent_of_the_bill_is_told(made, tmp_path):
+    ledger = write_ledger(tmp_path / "usage", lost(made, 0.1, 11))
+    told = reconcile(bill(tmp_path, billed(made)), ledger)
+    assert any(f.headline.startswith("days differ by ") for f in told.findings)
+    cents = reconcile(bill(tmp_path, billed(made, digits=2)), write_ledger(tmp_path / "a", made))
+    assert not any(f.headline.startswith("days differ by ") for f in cents.findings)
+
+
+@pytest.mark.parametrize(
+    ("frac", "text"), [(1.0, "100 %"), (0.1, "10 %"), (0.0305, "3 %"), (0.031, "3.1 %")]
+)
+def test_a_share_is_never_written_in_powers_of_ten(frac, text):
+    assert percent(frac) == text
+
+
+def test_costs_that_were_not_asked_by_line_item_are_refused(made, whole, tmp_path):
+    pages = openai_pages(made)
+    for day in pages["data"]:
+        amount = {"value": 1.5, "currency": "usd"}
+        day["results"] = [{"amount": amount, "line_item": None}]
+    (tmp_path / "costs.json").write_text(json.dumps(pages))
+    with pytest.raises(InputError) as caught:
+        reconcile(tmp_path / "costs.json", whole)
+    assert "no line names a model" in str(caught.value)
+    assert "fetch with group_by=line_item" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "line_item", "kind"),
+    [
+        ("ft:gpt-4o-2024-08-06:acme:tax-bot:A1", None, "tokens"),
+        ("gpt-4o", "syntax-checker", "tokens"),
+        ("gpt-4o", "image-captioning feature, input", "tokens"),
+        ("gpt-4o", "gpt-4o, training", "training"),
+        ("gpt-4o", "tax", "taxes"),
+        (None, "image-captioning, output", "tokens"),
+        (None, "syntax-checker", "other"),
+        (None, "tax-bot", "other"),
+        (None, "Sales tax", "taxes"),
+        (None, "web search tool calls", "web search"),
+        (None, "Code Execution Usage", "tools"),
+    ],
+)
+def test_words_inside_names_do_not_decide_what_a_line_is_for(model, line_item, kind):
+    line = BillLine(DAY, "openai", model, line_item, Decimal(1), "USD", "bill-csv")
+    assert kind_of(line) == kind

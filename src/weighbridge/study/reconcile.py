@@ -115,6 +115,7 @@ def reconcile(
         raise InputError("--discount", "", problem, "give a fraction from 0 to below 1, as 0.1")
     path = Path(bill)
     lines = read_bill(path)
+    _check_models(str(bill), lines)
     ledger = opened(usage)
     with localcontext() as context:
         context.prec = DIGITS
@@ -122,6 +123,17 @@ def reconcile(
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         paper = _Paper(str(bill), digest, lines)
         return _reconciled(paper, ledger, book, dict(told or {}), discount_frac)
+
+
+def _check_models(name: str, lines: Sequence[BillLine]) -> None:
+    if any(line.model or line.line_item for line in lines):
+        return
+    mends = {
+        "openai-costs": "fetch with group_by=line_item",
+        "anthropic-costs": "fetch with group_by[]=description",
+    }
+    mend = mends.get(lines[0].source, "export the bill by day and model")
+    raise InputError(name, "", "no line names a model", mend)
 
 
 @dataclass(frozen=True)
