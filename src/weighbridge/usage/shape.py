@@ -49,6 +49,7 @@ from weighbridge.usage.faults import (
 from weighbridge.usage.recognising.importing import PromptHasher, named_prompts
 from weighbridge.usage.row_costs import BUCKETS, add_cost
 from weighbridge.usage.row_costs import MOST_PICO_USD as MOST_PICO_USD
+from weighbridge.usage.shown_names import KEYS_BEGIN
 from weighbridge.usage.sources.source import (
     QUANTITIES,
     SECONDS_PER_UNIT,
@@ -310,9 +311,17 @@ def _either(told: Numbers, derived: Numbers) -> Numbers:
     return Numbers(np.where(told.empty, derived.values, told.values), told.empty & derived.empty)
 
 
+def _without_keys(names: pa.Array) -> pa.Array:
+    """Names without those that are a service's key itself, which no ledger is to hold."""
+    is_key = pc.match_substring_regex(names, KEYS_BEGIN)
+    return pc.if_else(pc.fill_null(is_key, False), pa.scalar(None, pa.string()), names)
+
+
 def _add_names(columns: dict[str, Any], reading: _Reading) -> None:
     for name in ("request_id", "tenant", "feature", "template", "service_tier", "data_class"):
         columns[name] = reading.text(name)
+    for name in ("tenant", "feature", "template"):
+        columns[name] = _without_keys(columns[name])
     if reading.has("batch"):
         tier = pc.coalesce(reading.text("batch"), columns["service_tier"])
         columns["service_tier"] = tier
