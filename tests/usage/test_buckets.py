@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from weighbridge.units import InputError
+from weighbridge.units import InputError, TooManyRejectsError
 from weighbridge.usage import buckets
 from weighbridge.usage.importing import ImportOptions, ImportReport, ImportRequest, import_logs
 from weighbridge.usage.profile import ProfileOptions, profile
@@ -121,6 +121,11 @@ def test_a_bucket_summed_up_anew_contradicts_the_first_and_none_of_it_is_stored(
     assert report.total("rows_rejected") == 12
     assert report.total("rows_stored") == 10
     assert [row for row in stored(tmp_path) if row["model"] == "gpt-4o-mini"] == before
+    with pytest.raises(TooManyRejectsError, match="import the whole report into a new folder"):
+        report.raise_if_too_many_rejects()
+    (tmp_path / "new").mkdir()
+    anew = run(tmp_path / "new", again, "again.json")
+    assert (anew.total("rows_rejected"), anew.total("rows_stored")) == (0, 22)
 
 
 @pytest.mark.parametrize(

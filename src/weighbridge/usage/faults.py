@@ -36,6 +36,7 @@ NOT_CSV = "is not readable as CSV"
 CONFLICT = "the id was seen before, with other content"
 
 MENDS = {
+    CONFLICT: "keep the row that is stored, or import this file into a new folder",
     NO_TIMEZONE: "give --timezone, for example --timezone UTC",
     NO_UNIT: "say what the number counts in --map-file: {column: NAME, unit: ms}",
     NOT_IN_ZONE: "give --timezone UTC if the log is in UTC, or export instants with an offset",

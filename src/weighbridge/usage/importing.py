@@ -124,6 +124,11 @@ def _too_many(into: Path, manifest: Manifest) -> str:
         f"  mend: see {into / 'rejects' / manifest.import_id}.csv, correct those rows, and "
         "import the corrected file into the same folder",
     ]
+    if manifest.bucket_runs and any(CONFLICT in reason for reason, _ in reasons):
+        lines[-1] = (
+            "  mend: the report was summed up anew since it was stored, and what is stored stays; "
+            "to have the new sums, import the whole report into a new folder"
+        )
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from weighbridge.units import InputError
 from weighbridge.usage.inputs import Reading
 from weighbridge.usage.shown_names import shown_names
-from weighbridge.usage.sources.source import Source, Take
+from weighbridge.usage.sources.source import UNMAPPABLE, Source, Take
 
 
 def located_in(source: Source, reading: Reading) -> Source:
@@ -48,4 +48,6 @@ def _refuse_missing(source: Source, take: Take, reading: Reading) -> None:
             f"another version? Its columns are {shown}"
         )
         mend = f"if another column holds it, name that one: --map {take.quantity}=COLUMN"
+        if take.quantity in UNMAPPABLE:
+            mend = f"export the log again with {wanted}, which no other column can stand for"
     raise InputError(reading.file.name, wanted, problem, mend)
