@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
+from weighbridge.charts.label_places import Rectangle
+from weighbridge.charts.rules_of_thumb import drawn_boxes, drawn_lines, label_rectangles
 from weighbridge.cli import weighbridge
 from weighbridge.report.rules_page import (
     PAGE,
@@ -90,3 +94,26 @@ def test_writing_puts_page_and_plot_beside_each_other(checkout: Path, tmp_path: 
     assert (tmp_path / PAGE).read_text("utf-8") == page
     assert f"]({PLOT})" in page
     assert (tmp_path / PLOT).is_file()
+
+
+def test_no_label_on_the_plot_lies_over_a_line_a_box_or_another_label(recomputed):
+    spread = recomputed.spread
+    places = label_rectangles(spread)
+    for i, at in enumerate(places):
+        assert not any(line_crosses(at, line) for line in drawn_lines(spread)), spread.claimed[i]
+        assert not any(at.meets(box) for box in drawn_boxes(spread)), spread.claimed[i]
+        assert not any(at.meets(other) for other in places[i + 1 :]), spread.claimed[i]
+
+
+def line_crosses(at: Rectangle, line: np.ndarray) -> bool:
+    """Whether any stretch of a line passes through a rectangle, by a hundred points of each."""
+    steps = np.linspace(0.0, 1.0, 100)[:, None]
+    return any(at.covers(a + steps * (b - a)) for a, b in itertools.pairwise(line))
+
+
+def test_page_says_that_the_people_of_its_lowest_bill_are_free(recomputed, page):
+    people = next(m for m in recomputed.spread.moved if "people" in m.label)
+    first = next(reader for reader in recomputed.readers if reader.rule == "bvb-api-below-10k")
+    assert min(pays.bill_usd_per_month for pays in people.pays_from) < 10_000
+    assert "nobody free" in first.you
+    assert "People who are free cost the sum nothing" in page

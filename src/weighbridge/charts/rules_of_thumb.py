@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from weighbridge.charts.label_places import Rectangle, label_places
 from weighbridge.charts.theme import INK, MUTED, PAPER, SPARE_STROKE, Chart, chart, rows
 from weighbridge.study.rule_spread import BreakEvenCurve, Claimed, Spread
 
@@ -22,9 +24,10 @@ COLOURS: Mapping[str, str] = {
 }
 DASH = [6, 3]  # second curve of one article
 BADGE_USD_PER_MTOK = 0.55
+Floats = NDArray[np.float64]
 TOKENS_DOMAIN = [1e7, 1e12]
 USD_DOMAIN = [0.1, 30.0]
-BOX_WORDS = "Box: a threshold in print, at the API price that goes with it, in its article's colour"
+BOX_WORDS = "Box: a threshold in print, at the API price that goes with it; in $: a monthly bill"
 TOKENS_LABEL = "replace(format(datum.value, '~s'), 'G', 'B')"
 
 
@@ -50,6 +53,7 @@ def rules_spread(spread: Spread) -> Chart:
             _badges(spread, letters),
             _badge_text(spread, letters),
             *_claims(spread.claimed),
+            *_labels(spread),
             *_sides(),
         ],
     }
@@ -158,7 +162,7 @@ def _badge_text(spread: Spread, letters: list[str]) -> Chart:
 
 
 def _claims(claimed: tuple[Claimed, ...]) -> list[Chart]:
-    """Each published threshold as a box over its volumes and prices, with a label above it."""
+    """Each published threshold as a box over its volumes and prices."""
     boxes = [
         {
             "tokens": _rounded(c.tokens_per_month[0] / BOX_MARGIN_RATIO),
@@ -169,26 +173,74 @@ def _claims(claimed: tuple[Claimed, ...]) -> list[Chart]:
         }
         for c in claimed
     ]
-    words = [
-        {
-            "tokens": _rounded(float(np.sqrt(c.tokens_per_month[0] * c.tokens_per_month[1]))),
-            "usd": _rounded(c.usd_per_mtok[1] * BOX_MARGIN_RATIO),
-            "text": c.label,
-            "colour": _colour(c.article),
-        }
-        for c in claimed
-    ]
     colour = {"field": "colour", "type": "nominal", "scale": None}
     reach = {"x2": {"field": "tokens2"}, "y2": {"field": "usd2"}}
-    text: Chart = {"type": "text", "dy": -9, "fontSize": 12, "fontWeight": "bold"}
-    halo = {**text, "stroke": PAPER, "strokeWidth": 4, "strokeJoin": "round"}
-    said = {**_plane(), "text": {"field": "text"}}
     return [
         {
             "data": rows(boxes),
             "mark": {"type": "rect", "fillOpacity": 0.35, "strokeWidth": 2, "cornerRadius": 3},
             "encoding": {**_plane(), **reach, "color": colour, "stroke": colour},
         },
+    ]
+
+
+def _pixel(tokens: Floats, usd: Floats) -> NDArray[np.float64]:
+    """Places on the plane as rows of x and y in pixels, y downwards."""
+    x = WIDTH_PX * _log_frac(tokens, TOKENS_DOMAIN)
+    return np.column_stack([x, HEIGHT_PX * (1.0 - _log_frac(usd, USD_DOMAIN))])
+
+
+def _log_frac(values: Floats, domain: list[float]) -> Floats:
+    low, high = np.log(domain)
+    found: Floats = (np.log(values) - low) / (high - low)
+    return found
+
+
+def drawn_boxes(spread: Spread) -> list[Rectangle]:
+    """The boxes of the thresholds in pixels."""
+    found = []
+    for c in spread.claimed:
+        margins = np.array([1 / BOX_MARGIN_RATIO, BOX_MARGIN_RATIO])
+        at = _pixel(np.array(c.tokens_per_month) * margins, np.array(c.usd_per_mtok) * margins)
+        found.append(Rectangle(at[0, 0], at[1, 1], at[1, 0], at[0, 1]))
+    return found
+
+
+def drawn_lines(spread: Spread) -> list[NDArray[np.float64]]:
+    """The lines in pixels, where they are there."""
+    found = []
+    for curve in spread.curves:
+        there = np.isfinite(curve.tokens_per_month)
+        if there.any():
+            found.append(_pixel(curve.tokens_per_month[there], curve.usd_per_mtok[there]))
+    return found
+
+
+def label_rectangles(spread: Spread) -> list[Rectangle]:
+    """Where the label of each threshold goes, in pixels."""
+    texts = [c.label for c in spread.claimed]
+    return label_places(texts, drawn_boxes(spread), drawn_lines(spread))
+
+
+def _labels(spread: Spread) -> list[Chart]:
+    """The label of each threshold beside its box, with a halo under it."""
+    words = [
+        {
+            "x": round((at.left_px + at.right_px) / 2),
+            "y": round((at.top_px + at.bottom_px) / 2),
+            "text": c.label,
+            "colour": _colour(c.article),
+        }
+        for c, at in zip(spread.claimed, label_rectangles(spread), strict=True)
+    ]
+    colour = {"field": "colour", "type": "nominal", "scale": None}
+    text: Chart = {"type": "text", "fontSize": 12, "fontWeight": "bold"}
+    halo = {**text, "stroke": PAPER, "strokeWidth": 4, "strokeJoin": "round"}
+    place = {
+        name: {"field": name, "type": "quantitative", "scale": None, "axis": None} for name in "xy"
+    }
+    said = {**place, "text": {"field": "text"}}
+    return [
         {"data": rows(words), "mark": halo, "encoding": said},
         {"data": rows(words), "mark": text, "encoding": {**said, "color": colour}},
     ]

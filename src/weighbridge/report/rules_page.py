@@ -113,6 +113,9 @@ and the API bill that they make:
 
 {table}
 
+People who are free cost the sum nothing: they are paid already and nothing else needs them. Where
+their hours have to be paid for, the bill that pays lies higher, up to that of nobody on staff.
+
 So ask in this order: what do a million tokens cost me now, who would run it, how much does one GPU
 really serve, how high is my peak. Only then ask how many tokens."""
 
