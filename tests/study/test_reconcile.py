@@ -291,6 +291,7 @@ def test_a_loss_that_begins_on_a_day_is_told_from_that_day_on(share, tmp_path):
     assert {f.factor_ratio for f in told.factors} == {1}
     assert {state for *_, state in gaps(told)} == {"ledger short"}
     assert min(on for on, *_ in gaps(told)) == since
+    assert all(f"days are short, the first {since}" in f.detail for f in told.findings)
     missing = sum(row[4] for row in many) - sum(row[4] for row in kept)
     assert sum(f.usd for f in told.findings) == missing
 

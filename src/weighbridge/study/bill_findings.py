@@ -19,6 +19,7 @@ LIKE_A_PRICE = 0.2  # of the scatter that lost requests would make; our judgemen
 TYPE_SHARE = 0.8  # of a model's difference, for one token type to be named as where it sits
 MOST_NAMED = 8
 NOISE_FRAC = Decimal("0.005")  # of the bill, above which noise is told; our judgement
+MOST_SINGLE_DAYS = 3  # so many short days of a model are told together; our judgement
 WORTH_NAMING_FRAC = Decimal("0.005")  # of a token type's cost; our judgement
 
 
@@ -90,7 +91,11 @@ def _other_days(told: Reconciliation, cell: BillCell) -> str:
     others = [c for c in told.cells if (c.provider, c.model) == same and c.on != cell.on]
     agreeing = [c for c in others if c.state == "explained"]
     well = "to the digit" if all(c.left_usd == 0 for c in agreeing) else "within rounding"
-    return f"{len(agreeing)} of its {len(others)} other days agree {well}"
+    short = [c.on for c in (*others, cell) if c.state == "ledger short"]
+    since = ""
+    if len(short) >= MOST_SINGLE_DAYS:
+        since = f"; {len(short)} days are short, the first {min(short)}: did log or price change?"
+    return f"{len(agreeing)} of its {len(others)} other days agree {well}{since}"
 
 
 def _noise(told: Reconciliation) -> Iterable[Finding]:
