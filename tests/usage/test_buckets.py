@@ -227,6 +227,8 @@ def test_pages_that_are_not_the_last_say_so(tmp_path: Path) -> None:
 def test_options_that_a_source_does_not_use_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--tokens-per-request"):
         run(tmp_path, [bucket(START, 1, {})], tokens_per_request=100)
+    with pytest.raises(InputError, match="leave --timezone out"):
+        run(tmp_path, [bucket(START, 1, {})], timezone="Europe/Berlin")
     request = ImportRequest("litellm", ("x",), tmp_path / "l", ImportOptions(most_rows=5))
     with pytest.raises(InputError, match="--most-rows"):
         import_logs(request, now=NOW)

@@ -38,6 +38,9 @@ def plan_of(source: Source, options: ImportOptions, now: dt.datetime) -> Plan:
     if options.start is not None and source.start is None:
         problem = f"the source {source.name} has instants of its own"
         raise InputError("--start", "", problem, "leave --start out")
+    if zone is not None and source.is_bucketed:
+        problem = f"the source {source.name} has instants with zones of their own"
+        raise InputError("--timezone", "", problem, "leave --timezone out")
     _check_bucket_options(source, options)
     start = options.start or source.start
     return Plan(
