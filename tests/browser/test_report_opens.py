@@ -49,7 +49,7 @@ def opened(chromium, studies, tmp_path_factory):
 def test_report_opens_without_console_errors_and_with_its_charts(opened):
     seen = opened("--dump-dom")
     assert [line for line in seen.stderr.splitlines() if "CONSOLE" in line] == []
-    assert seen.stdout.count("<svg ") == 10
+    assert seen.stdout.count("<svg ") == 11
     assert seen.stdout.count("<h2") >= 12
     assert "Split by query type: paid back by month 9" in seen.stdout
 
