@@ -15,7 +15,7 @@ from weighbridge.usage.manifests import Manifest
 from weighbridge.usage.shape import CONTENT
 
 MEMORY_LIMIT = "1GB"
-MOST_IDS = 20_000_000  # of a ledger, all read for each import: about a second or two
+MOST_IDS = 20_000_000  # of a ledger, all read for each import; our judgement
 
 
 @dataclass(frozen=True, slots=True)
