@@ -249,6 +249,15 @@ def write_outputs(
     return written
 
 
+def check_folder(out: Path | None) -> None:
+    """Refuse a folder for results that cannot be made, before anything is computed."""
+    if out is None:
+        return
+    if (out.exists() and not out.is_dir()) or not out.absolute().parent.is_dir():
+        problem = "cannot be made there" if not out.exists() else "is a file"
+        raise InputError(str(out), "", problem, "name a folder in a directory that exists")
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     from weighbridge.report.files import write_whole

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weighbridge.cli.decide import replace_file, screen
+from weighbridge.cli.decide import check_folder, replace_file, screen
 from weighbridge.units import InputError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def reconcile(
     from weighbridge.report.reconcile_terminal import render_reconciliation
     from weighbridge.study.reconcile import reconcile as compare
 
-    _check_folder(out)
+    check_folder(out)
     found = compare(bill, usage, _names(told), _fraction(discount), prices)
     files = {}
     if out is not None:
@@ -84,14 +84,6 @@ def reconcile(
         console.print(f"accepted: {kept}", highlight=False, soft_wrap=True)
     if files:
         console.print(f"written: {out}", highlight=False, soft_wrap=True)
-
-
-def _check_folder(out: Path | None) -> None:
-    if out is None:
-        return
-    if (out.exists() and not out.is_dir()) or not out.absolute().parent.is_dir():
-        problem = "cannot be made there" if not out.exists() else "is a file"
-        raise InputError(str(out), "", problem, "name a folder in a directory that exists")
 
 
 def _names(told: tuple[str, ...]) -> dict[str, str]:

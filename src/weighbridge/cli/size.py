@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weighbridge.cli.decide import progress_bar, replace_file, screen
+from weighbridge.cli.decide import check_folder, progress_bar, replace_file, screen
 from weighbridge.units import InputError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def size(slo: str, out: Path | None, catalog: str | None, **given: Any) -> None:
     from weighbridge.study.size import impossible
     from weighbridge.study.size import size as weigh
 
-    _check_folder(out)
+    check_folder(out)
     question = _question(parse_slo(slo), given)
     facts = _catalog(catalog)
     with progress_bar() as tell:
@@ -124,14 +124,6 @@ def size(slo: str, out: Path | None, catalog: str | None, **given: Any) -> None:
     render_size(study, console)
     if files:
         console.print(f"written: {out}", highlight=False, soft_wrap=True)
-
-
-def _check_folder(out: Path | None) -> None:
-    if out is None:
-        return
-    if (out.exists() and not out.is_dir()) or not out.absolute().parent.is_dir():
-        problem = "cannot be made there" if not out.exists() else "is a file"
-        raise InputError(str(out), "", problem, "name a folder in a directory that exists")
 
 
 def _catalog(path: str | None) -> Any:

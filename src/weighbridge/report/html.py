@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from weighbridge import charts
@@ -11,6 +10,7 @@ from weighbridge.capacity.slo import duration_text
 from weighbridge.report import tables, words
 from weighbridge.report.change_terminal import told_parts
 from weighbridge.report.findings import findings
+from weighbridge.report.page import page_environment
 from weighbridge.report.svg import render_svg
 from weighbridge.study.result import Study
 from weighbridge.units.durations import length_words
@@ -87,20 +87,7 @@ def _charts(study: Study) -> dict[str, charts.Chart | None]:
 @cache
 def _environment() -> Environment:
     """Templates with autoescape on, and the few words that they may use."""
-    from jinja2 import DictLoader, Environment, StrictUndefined  # noqa: PLC0415
-
-    folder = files("weighbridge.report") / "templates"
-    sources = {
-        name: (folder / name).read_text(encoding="utf-8")
-        for name in ("report.html.j2", "report.css", "parts.html.j2")
-    }
-    environment = Environment(
-        loader=DictLoader(sources),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("report.html.j2")
     environment.filters["percent"] = charts.percent
     environment.filters["titled"] = charts.titled
     environment.filters["number"] = charts.short_number

@@ -7,12 +7,12 @@ import json
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from weighbridge.charts import reconciliation as drawn
 from weighbridge.charts.theme import titled
 from weighbridge.report.files import csv_text, plain
+from weighbridge.report.page import page_environment
 from weighbridge.report.reconcile_terminal import figures, headline
 from weighbridge.report.svg import render_svg
 from weighbridge.study.bill_findings import dollars, name_of
@@ -120,20 +120,7 @@ def _summed(told: Reconciliation) -> list[OtherSum]:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import DictLoader, Environment, StrictUndefined  # noqa: PLC0415
-
-    folder = files("weighbridge.report") / "templates"
-    sources = {
-        name: (folder / name).read_text(encoding="utf-8")
-        for name in ("reconcile.html.j2", "report.css", "parts.html.j2")
-    }
-    environment = Environment(
-        loader=DictLoader(sources),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("reconcile.html.j2")
     environment.filters["titled"] = titled
     environment.filters["dollars"] = dollars
     environment.globals.update(name_of=name_of, figures=figures, version=__version__)

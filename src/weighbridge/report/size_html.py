@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from weighbridge.capacity.binding import WORDS
@@ -11,6 +10,7 @@ from weighbridge.capacity.slo import duration_text
 from weighbridge.charts import sizing
 from weighbridge.charts.theme import Chart, stroke_of, titled
 from weighbridge.report import size_words
+from weighbridge.report.page import page_environment
 from weighbridge.report.svg import render_svg
 from weighbridge.study.size_result import SizeStudy
 from weighbridge.units.money import percent, short_number
@@ -54,20 +54,7 @@ def _charts(study: SizeStudy) -> dict[str, Chart | None]:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import DictLoader, Environment, StrictUndefined  # noqa: PLC0415
-
-    folder = files("weighbridge.report") / "templates"
-    sources = {
-        name: (folder / name).read_text(encoding="utf-8")
-        for name in ("size.html.j2", "report.css", "parts.html.j2")
-    }
-    environment = Environment(
-        loader=DictLoader(sources),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("size.html.j2")
     environment.filters["percent"] = percent
     environment.filters["titled"] = titled  # the parts are shared with the other page
     environment.filters["number"] = short_number

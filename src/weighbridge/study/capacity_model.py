@@ -11,6 +11,7 @@ from weighbridge.capacity.estimate import work
 from weighbridge.capacity.peak_load import WINDOW_S, PeakLoad, peak_load
 from weighbridge.capacity.slo import Slo
 from weighbridge.capacity.stretch import inside
+from weighbridge.capacity.table import BOUND_SCORE
 from weighbridge.catalog.facts import Catalog
 from weighbridge.economics.distributions import Z90
 from weighbridge.study.beliefs import Finding, band, median_of
@@ -32,7 +33,6 @@ from weighbridge.study.traffic import Traffic
 from weighbridge.study.typed_requests import TypedRequests
 from weighbridge.units import SECONDS_PER_HOUR
 
-BOUND_SCORE = 1.6448536269514722  # standard normal score of the bounds of 90 %
 DEFAULT_CANDIDATE = "llama-3.3-70b"
 SEED = 0  # of made traffic: the same for every study, so that only what is stated moves it
 EXPECTED_SIMULATIONS = 60  # for the progress shown, nothing else

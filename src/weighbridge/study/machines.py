@@ -21,7 +21,6 @@ from weighbridge.study.size_speed import Load, Speed, loop_like, speed_of
 from weighbridge.units import InputError
 
 N_TENSOR_PARALLEL = (1, 2, 4, 8)
-DEFAULT_GPU = "h100-sxm"
 
 
 @dataclass(frozen=True)
