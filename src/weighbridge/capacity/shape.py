@@ -57,8 +57,6 @@ class Shape:
     reduced_bytes_per_token : float
         That one GPU sends in them for each token of the rank [bytes].
     n_ranks, n_gpus, n_tensor_parallel : float
-    expert_parallel_event : float
-        1 where whole experts are spread over the GPUs.
     """
 
     weight_bytes: float
@@ -87,7 +85,6 @@ class Shape:
     n_ranks: float
     n_gpus: float
     n_tensor_parallel: float
-    expert_parallel_event: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +159,6 @@ def shape_of(deployment: Deployment) -> Shape:
         n_ranks=float(deployment.n_data_parallel),
         n_gpus=float(n_gpus),
         n_tensor_parallel=float(n_tp),
-        expert_parallel_event=float(deployment.expert_parallel and n_gpus > 1),
         **_attention(model, n_tp, BYTES_PER_KV_ELEMENT[deployment.kv_precision]),
     )
 

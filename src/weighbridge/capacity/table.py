@@ -138,17 +138,6 @@ class CapacityTable:
         """
         return np.asarray(np.asarray(demand_ratio) > self.demand_ratio[-1])
 
-    def utilization_at(self, demand_ratio: ArrayLike) -> Floats:
-        """Tokens over those of full load, interpolated; flat beyond the table.
-
-        Parameters
-        ----------
-        demand_ratio : array
-            Traffic against the stretch that was simulated [1].
-        """
-        demand = np.asarray(demand_ratio, np.float64)
-        return np.asarray(np.interp(demand, self.demand_ratio, self.utilization_frac))
-
     def _width(self, side: int) -> float:
         """Ratio of neighbouring columns, the same for all demands so that rows stay in order."""
         lower, upper = (

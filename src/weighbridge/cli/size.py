@@ -85,7 +85,7 @@ N_MOST_THREADS = 8
 @click.option("--usd-per-gpu-hour", type=float, help="Your own price, for every GPU.")
 @click.option("--api-model", help="API model that takes what overflows, such as openai/gpt-4o.")
 @click.option("--start-up-s", type=float, help="Start of a replica. Default: an assumption.")
-@click.option("--spot-interruptions", type=float, help="Of a replica a month.")
+@click.option("--spot-interruptions", type=float, help="Of a machine a month.")
 @click.option("--spot-restart-s", type=float, help="Until a replica that was taken serves again.")
 @click.option("--catalog", type=click.Path(), help="Catalog rows of your own (YAML).")
 @click.option(

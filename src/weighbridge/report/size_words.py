@@ -190,8 +190,8 @@ def loss_words(study: SizeStudy, answer: Answer) -> str:
     else:
         verdict = "holds" if s.unspared.during.slo_met else "breaks"
         text = (
-            f"Of {s.unspared.n_replicas} without a spare, one lost in the peak: the SLO {verdict} "
-            f"({_reached(study, s.unspared.during.reached_s)})."
+            f"Of {s.unspared.n_replicas} without a spare, one gone for the whole peak: the SLO "
+            f"{verdict} ({_reached(study, s.unspared.during.reached_s)})."
         )
     if s.spared.lost_s > 0:
         verdict = "holds" if s.spared.during.slo_met else "breaks"
@@ -232,9 +232,14 @@ def spot_words(detail: Detail) -> str:
         return detail.spot_note
     s = detail.spot
     verdict = "holds" if s.slo_met else "breaks"
+    repaired = (
+        f"{s.n_extra_replicas} more replicas repair it"
+        if s.is_repaired
+        else f"not even {s.n_extra_replicas} more replicas repair it"
+    )
     return (
-        f"{short_number(s.terms.interruptions_per_month_ratio)} interruptions of a replica a "
+        f"{short_number(s.terms.interruptions_per_month_ratio)} interruptions of a machine a "
         f"month, {duration_text(s.terms.restart_s)} to replace it: {s.n_interruptions} fell into "
         f"the stretch, the SLO {verdict} over it; at most {s.n_down_replicas} are down at once "
-        f"99 % of the time; {s.n_extra_replicas} more replicas repair it. {detail.spot_note}"
+        f"99 % of the time; {repaired}. {detail.spot_note}"
     ).strip()

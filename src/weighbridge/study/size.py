@@ -155,7 +155,7 @@ def _assumptions(question: SizeQuestion, terms: Terms) -> dict[str, str]:
         "spare": f"{question.n_spare_replicas} replicas may be lost in the peak",
         "start_up": f"a replica serves {terms.start_up_s:.0f} s after it is ordered",
         "spot": (
-            f"{terms.spot.interruptions_per_month_ratio:g} interruptions of a replica a month, "
+            f"{terms.spot.interruptions_per_month_ratio:g} interruptions of a machine a month, "
             f"{terms.spot.restart_s:.0f} s until another serves"
         ),
         "kv": "cache as measured"

@@ -107,7 +107,7 @@ def _check_numbers(question: SizeQuestion) -> None:
             "--spot-interruptions",
             question.spot_interruptions_per_month,
             MOST_INTERRUPTIONS_PER_MONTH,
-            "interruptions of a replica a month",
+            "interruptions of a machine a month",
         ),
         ("--spot-restart-s", question.spot_restart_s, MOST_RESTART_S, "seconds"),
     )
